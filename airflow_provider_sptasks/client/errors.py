@@ -1,0 +1,146 @@
+"""
+What can go wrong between this package and a SailPoint tenant.
+
+* SailPointError
+  + TransportError: no answer arrived (name resolution, connection, TLS, time-out, truncated body)
+  + PaceError: not sent, because the client's own pace allows it only after the deadline
+  + UnexpectedPayloadError: an answer arrived that is not what the API documents
+  + APIError: the tenant answered with an error
+    - BadRequestError: 400 and every other 4xx without a class of its own
+    - UnauthorizedError: 401, or credentials that the token endpoint refused
+    - ForbiddenError: 403
+    - NotFoundError: 404
+    - RateLimitedError: 429
+    - ServerError: 5xx
+
+Every error knows whether trying again can help (``retryable``); nothing else decides that.
+"""
+
+from __future__ import annotations
+
+
+class SailPointError(Exception):
+    """Base of all errors of the client."""
+
+    retryable = False
+    retry_after: float | None = None
+
+
+class TransportError(SailPointError):
+    """
+    No complete answer arrived.
+
+    Whether the tenant acted on the request is unknown.
+
+    :param message: what happened
+    :param retryable: ``False`` where trying again can't help, as with a certificate that doesn't verify
+    """
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class PaceError(SailPointError):
+    """
+    Nothing was sent: the client's own pace allows it only after the call's deadline.
+
+    :param message: what was not sent
+    :param retry_after: seconds until it would be allowed
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class UnexpectedPayloadError(SailPointError):
+    """
+    The answer is not what the API documents.
+
+    :param message: what was expected and what came
+    :param retryable: ``True`` where something on the way (a proxy's HTML page, an empty body) is the
+        likely author, so that it may pass
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class APIError(SailPointError):
+    """
+    The tenant answered with an error status.
+
+    :param method: HTTP method of the request
+    :param path: path of the request, without query
+    :param status: HTTP status
+    :param detail_code: SailPoint's ``detailCode``, where the answer has one
+    :param text: SailPoint's English error text, where the answer has one
+    :param tracking_id: SailPoint's ``trackingId``, which its support asks for
+    :param retry_after: seconds that the answer asks to wait, where it does
+    :param hint: what the reader can do about it
+    """
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        status: int,
+        *,
+        detail_code: str | None = None,
+        text: str | None = None,
+        tracking_id: str | None = None,
+        retry_after: float | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.status = status
+        self.detail_code = detail_code
+        self.text = text
+        self.tracking_id = tracking_id
+        self.retry_after = retry_after
+        self.hint = hint
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        message = f"{self.method} {self.path} was answered with {self.status}"
+        details = " ".join(part for part in (self.detail_code, self.text) if part)
+        if details:
+            message += f": {details}"
+        if self.tracking_id:
+            message += f" (trackingId {self.tracking_id})"
+        if self.hint:
+            message += f". {self.hint}"
+        return message
+
+
+class BadRequestError(APIError):
+    """400, and every other 4xx that has no class of its own."""
+
+
+class UnauthorizedError(APIError):
+    """401 after the token was renewed, or credentials that the token endpoint refused."""
+
+
+class ForbiddenError(APIError):
+    """403: the credentials are known, but may not do this."""
+
+
+class NotFoundError(APIError):
+    """404: the tenant knows no such task or endpoint."""
+
+
+class RateLimitedError(APIError):
+    """429: too many requests; ``retry_after`` says how long to wait."""
+
+    retryable = True
+
+
+class ServerError(APIError):
+    """5xx: the tenant, or something before it, is in trouble."""
+
+    retryable = True

@@ -1,0 +1,82 @@
+"""When to try again, and after how long."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
+from tenacity.wait import wait_base, wait_random, wait_random_exponential
+
+from airflow_provider_sptasks.client.errors import SailPointError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """
+    How long and how often a call is tried.
+
+    :param deadline: seconds after the call's start by which the last attempt must begin
+    :param max_attempts: attempts at the most; ``None`` for as many as the deadline allows
+    :param wait: how long to wait before the next attempt where the answer doesn't say
+    :param sleep: how to wait; the seconds are its only argument
+    """
+
+    deadline: float = 300.0
+    max_attempts: int | None = None
+    wait: wait_base = field(default_factory=lambda: wait_random_exponential(multiplier=0.5, min=0.2, max=30))
+    sleep: Callable[[float], None] = time.sleep
+
+    def call(self, attempt: Callable[[], T], what: str) -> T:
+        """
+        Run ``attempt`` until it succeeds, fails for good, or the deadline is near.
+
+        :param attempt: one try
+        :param what: what is tried, for the log
+        :raises SailPointError: the last attempt's error
+        """
+        stop = stop_before_delay(self.deadline)
+        retrying = Retrying(
+            retry=retry_if_exception(_is_retryable),
+            wait=_AnswerOrElse(self.wait),
+            stop=stop if self.max_attempts is None else stop | stop_after_attempt(self.max_attempts),
+            sleep=self.sleep,
+            before_sleep=lambda state: _log_retry(state, what),
+            reraise=True,
+        )
+        return retrying(attempt)
+
+
+class _AnswerOrElse(wait_base):
+    """Waits as the answer's ``Retry-After`` asks and a little more, to spread a herd; else as ``other``."""
+
+    def __init__(self, other: wait_base) -> None:
+        self._other = other
+        self._spread = wait_random(0, 1)
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        error = retry_state.outcome and retry_state.outcome.exception()
+        if isinstance(error, SailPointError) and error.retry_after is not None:
+            return error.retry_after + self._spread(retry_state)
+        return self._other(retry_state)
+
+
+def _is_retryable(error: BaseException) -> bool:
+    return isinstance(error, SailPointError) and error.retryable
+
+
+def _log_retry(state: RetryCallState, what: str) -> None:
+    log.warning(
+        "%s failed (attempt %d), trying again in %.1f s: %s",
+        what,
+        state.attempt_number,
+        state.upcoming_sleep,
+        state.outcome and state.outcome.exception(),
+    )

@@ -1,0 +1,30 @@
+"""
+What the tasks of this provider raise.
+
+* AirflowFailException: fails at once, whatever ``retries`` says, since trying again can't change it
+  + SailPointTaskFailedError: a task of SailPoint ended, and not as the sensor accepts
+  + SailPointTaskNotFoundError: the tenant doesn't know the task
+  + SailPointRequestError: the tenant refuses the request, or an argument can't be right
+* AirflowException
+  + SailPointClearError: not all of the selected tasks could be cleared, or too many were selected
+"""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+
+class SailPointTaskFailedError(AirflowFailException):
+    """A task of SailPoint ended with a completion status that the sensor doesn't accept."""
+
+
+class SailPointTaskNotFoundError(AirflowFailException):
+    """The tenant knows no task with the given id, or dropped it after 90 days."""
+
+
+class SailPointRequestError(AirflowFailException):
+    """The tenant refuses the request for good, or an argument turned out to be wrong when it was rendered."""
+
+
+class SailPointClearError(AirflowException):
+    """Tasks could not be cleared; what was done is in the log and in the XCom."""

@@ -1,0 +1,76 @@
+"""What Airflow asks a provider about itself, as pure data: a connection form imports no hook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata, as Airflow's ``provider_info.schema.json`` describes it."""
+    integration = "SailPoint Identity Security Cloud"
+    package = "airflow_provider_sptasks"
+    return {
+        "package-name": "airflow-provider-sptasks",
+        "name": "SailPoint Identity Security Cloud",
+        "description": "Gates DAGs on SailPoint aggregations and clears stuck tasks.",
+        "integrations": [
+            {
+                "integration-name": integration,
+                "external-doc-url": "https://developer.sailpoint.com/docs/api/v2026/task-management",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [{"integration-name": integration, "python-modules": [f"{package}.hooks.sailpoint"]}],
+        "sensors": [{"integration-name": integration, "python-modules": [f"{package}.sensors.sailpoint"]}],
+        "operators": [
+            {"integration-name": integration, "python-modules": [f"{package}.operators.sailpoint"]}
+        ],
+        "connection-types": [
+            {
+                "connection-type": "sailpoint",
+                "hook-class-name": f"{package}.hooks.sailpoint.SailPointHook",
+                "hook-name": integration,
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "extra"],
+                    "relabeling": {"host": "Tenant", "login": "Client ID", "password": "Client Secret"},
+                    "placeholders": {"host": "acme, or acme.api.identitynow.com"},
+                },
+                "conn-fields": {
+                    "api_version": {
+                        "label": "API version",
+                        "description": "v1 where it is left empty.",
+                        "schema": {
+                            "type": ["string", "null"],
+                            "enum": ["v1", "v2026", "v2025", "v2024", "beta"],
+                        },
+                    },
+                    "token_url": {
+                        "label": "Token URL",
+                        "description": "Where tokens are issued, if not at the tenant's /oauth/token.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "timeout": {
+                        "label": "Timeout",
+                        "description": "Seconds to wait for an answer; 30 where it is left empty.",
+                        "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 3600},
+                    },
+                    "verify": {
+                        "label": "Verify TLS",
+                        "description": "true, false or the path of a CA bundle; true where it is left empty.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "proxies": {
+                        "label": "Proxies",
+                        "description": 'URLs by scheme: {"https": "http://proxy.example.com:3128"}',
+                        "schema": {"type": ["object", "null"]},
+                    },
+                    "requests_per_10s": {
+                        "label": "Requests per 10 seconds",
+                        "description": "What a process may send of the 100 that SailPoint allows; "
+                        "80 where it is left empty.",
+                        "schema": {"type": ["integer", "null"], "minimum": 5, "maximum": 100},
+                    },
+                },
+            }
+        ],
+    }

@@ -1,0 +1,225 @@
+"""The connection to a SailPoint tenant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+from airflow_provider_sptasks.client.api import READ_SCOPE
+from airflow_provider_sptasks.client.client import TaskStatusClient
+from airflow_provider_sptasks.client.errors import (
+    APIError,
+    ForbiddenError,
+    NotFoundError,
+    SailPointError,
+    UnauthorizedError,
+)
+from airflow_provider_sptasks.client.retry import RetryPolicy
+from airflow_provider_sptasks.client.settings import ClientSettings
+from airflow_provider_sptasks.get_provider_info import get_provider_info
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+
+class SailPointHook(BaseHook):
+    """
+    Connects to the task-status API of SailPoint Identity Security Cloud.
+
+    The connection's fields, all checked before anything is sent:
+
+    * host: the tenant's name (``acme``), its API host (``acme.api.identitynow.com``) or a full URL
+    * login and password: client id and client secret, of a personal access token for what clears tasks
+    * extra, all optional: ``api_version``, ``token_url``, ``timeout`` (seconds), ``verify`` (whether TLS is
+      verified, or the path of a CA bundle), ``proxies`` (URLs by scheme), ``requests_per_10s``
+
+    :param sailpoint_conn_id: the Airflow connection
+    :param api_version: ``beta``, ``v2024``, ``v2025``, ``v2026`` or ``v1``; ``None`` for the connection's,
+        which is ``v1`` where it has none
+    :param retry: how long and how often the client tries a call; ``None`` for 5 minutes
+    """
+
+    conn_name_attr = "sailpoint_conn_id"
+    default_conn_name = "sailpoint_default"
+    conn_type = "sailpoint"
+    hook_name = "SailPoint Identity Security Cloud"
+
+    def __init__(
+        self,
+        sailpoint_conn_id: str = default_conn_name,
+        api_version: str | None = None,
+        *,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        super().__init__()
+        self.sailpoint_conn_id = sailpoint_conn_id
+        self.api_version = api_version
+        self.retry = retry
+
+    @cached_property
+    def client(self) -> TaskStatusClient:
+        """
+        The client of the connection's tenant, made when it is first used.
+
+        :raises ValueError: the connection has a field that can't be right; the message names it
+        :raises AirflowNotFoundException: there is no such connection
+        """
+        return TaskStatusClient(self.settings, retry=self.retry, on_token=mask_secret)
+
+    @cached_property
+    def settings(self) -> ClientSettings:
+        """What the connection says, checked; its secrets are masked in the log from here on."""
+        connection = self.get_connection(self.sailpoint_conn_id)
+        try:
+            settings = _settings(connection, self.api_version)
+        except ValueError as error:
+            raise ValueError(f"Connection {self.sailpoint_conn_id!r}: {error}") from None
+        for secret in (settings.client_secret, *_proxy_passwords(settings.proxies)):
+            mask_secret(secret)
+        if settings.verify is False:
+            self.log.warning("Connection %r does not verify TLS certificates", self.sailpoint_conn_id)
+        return settings
+
+    def get_conn(self) -> TaskStatusClient:
+        """Return :attr:`client`."""
+        return self.client
+
+    def test_connection(self) -> tuple[bool, str]:
+        """
+        Try the connection: settings, host, credentials, API version and scope, each with its own message.
+
+        :return: whether it works, and what is wrong
+        """
+        try:
+            client = self.client.with_retry(RetryPolicy(deadline=10.0))
+            next(client.list(page_size=1), None)
+        except ValueError as error:
+            return False, str(error)
+        except SailPointError as error:
+            return False, self._diagnosis(error)
+        return True, f"Connected to {self.settings.base_url} (API version {self.settings.api_version})"
+
+    def _diagnosis(self, error: SailPointError) -> str:
+        settings = self.settings
+        at_token_endpoint = (
+            isinstance(error, APIError) and error.path == urlsplit(settings.token_endpoint).path
+        )
+        if isinstance(error, UnauthorizedError):
+            cause = f"The client id (login) or the client secret (password) is wrong for {settings.base_url}"
+        elif isinstance(error, ForbiddenError):
+            cause = f"The credentials lack the scope {READ_SCOPE}, or the user's level doesn't allow it"
+        elif isinstance(error, NotFoundError) and not at_token_endpoint:
+            cause = f"{settings.base_url} has no API version {settings.api_version!r} (api_version)"
+        elif isinstance(error, APIError) and not at_token_endpoint:
+            cause = f"{settings.base_url} refuses the request"
+        else:
+            cause = f"No SailPoint tenant answers at {settings.token_endpoint} (host or token_url)"
+        return f"{cause}. {error}"
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Describe the standard fields of the connection form to Airflow 3.0 and 3.1."""
+        behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
+        return {name.replace("-", "_"): value for name, value in behaviour.items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Describe the other fields of the connection form to Airflow 3.0 and 3.1."""
+        from wtforms import IntegerField, StringField
+        from wtforms.validators import Optional, any_of
+
+        def widget(label: str, description: str, schema: dict[str, Any]) -> Any:
+            field = IntegerField if "integer" in schema["type"] else StringField
+            among = [any_of(schema["enum"])] if "enum" in schema else []
+            return field(label, validators=[Optional(), *among], description=description)
+
+        fields = get_provider_info()["connection-types"][0]["conn-fields"]
+        return {name: widget(**field) for name, field in fields.items()}
+
+
+def _settings(connection: Connection, api_version: str | None) -> ClientSettings:
+    host = (connection.host or "").strip()
+    if connection.schema:
+        raise ValueError(f"schema {connection.schema!r} is not used. Put the whole URL into host.")
+    if connection.port and host:
+        host = f"{host.rstrip('/')}:{connection.port}"
+    extra = _extra(connection)
+    if api_version:
+        extra["api_version"] = api_version
+    return ClientSettings(
+        host=host, client_id=connection.login or "", client_secret=connection.password or "", **extra
+    )
+
+
+def _extra(connection: Connection) -> dict[str, Any]:
+    """Read the extras that are known; an empty one counts as absent, as forms send it."""
+    try:
+        given = json.loads(connection.extra) if connection.extra else {}
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise ValueError("extra is not a JSON object.")
+    if unknown := sorted(given.keys() - _EXTRAS.keys()):
+        raise ValueError(f"extra {unknown[0]!r} is unknown. Known are {', '.join(_EXTRAS)}.")
+    return {name: _EXTRAS[name](name, value) for name, value in given.items() if value not in (None, "", {})}
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} {value!r} is not a string.")
+    return value.strip()
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            return float(value)
+    except ValueError:
+        pass
+    raise ValueError(f"{name} {value!r} is not a number.")
+
+
+def _whole_number(name: str, value: object) -> int:
+    number = _number(name, value)
+    if not number.is_integer():
+        raise ValueError(f"{name} {value!r} is not a whole number.")
+    return int(number)
+
+
+def _verify(name: str, value: object) -> bool | str:
+    if isinstance(value, bool):
+        return value
+    text = _text(name, value)
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _proxies(name: str, value: object) -> dict[str, str]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError(f"{name} is not JSON. Give URLs by scheme: " + _PROXIES_EXAMPLE) from None
+    if not isinstance(value, dict) or not all(isinstance(url, str) for url in value.values()):
+        raise ValueError(f"{name} is not an object of strings. Give URLs by scheme: " + _PROXIES_EXAMPLE)
+    return value
+
+
+_PROXIES_EXAMPLE = '{"https": "http://proxy.example.com:3128"}'
+
+_EXTRAS: Mapping[str, Callable[[str, object], Any]] = {
+    "api_version": _text,
+    "token_url": _text,
+    "timeout": _number,
+    "verify": _verify,
+    "proxies": _proxies,
+    "requests_per_10s": _whole_number,
+}
+
+
+def _proxy_passwords(proxies: Mapping[str, str]) -> list[str]:
+    return [password for url in proxies.values() if (password := urlsplit(url).password)]
