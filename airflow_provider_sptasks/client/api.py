@@ -37,6 +37,8 @@ READ_SCOPE = "idn:task-management:read"
 WRITE_SCOPE = "idn:task-management:write"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:-]{0,127}")
+# What the decoder raises: the second where arrays are nested too deeply for it.
+_NOT_JSON = (ValueError, RecursionError)
 _NO_ID = frozenset({"none", "null", "nan", "undefined", "true", "false"})
 
 
@@ -372,25 +374,25 @@ def decode_count(request: Request, response: Response) -> int:
     return int(text)
 
 
-def decode_json(request: Request, response: Response) -> Any:
+def decode_json(request: Request, response: Response, *, secret: bool = False) -> Any:
     """
     Read a JSON body.
 
+    :param secret: the body may hold what no error may show
     :raises UnexpectedPayloadError: it is something else; retryable, since the tenant answers with JSON and
         so the body comes from something on the way
     """
     try:
         return json.loads(response.body)
-    except ValueError:
+    except _NOT_JSON:
         what = f"{request.method} {request.path} was answered with {response.status} and"
         if not response.body.strip():
             problem = "an empty body"
         elif response.body.lstrip()[:1] == b"<":
             problem = "an HTML page: is a proxy or a login page on the way?"
         else:
-            problem = (
-                f"a body of {len(response.body)} bytes that is not JSON, beginning {response.body[:40]!r}"
-            )
+            problem = f"a body of {len(response.body)} bytes that is not JSON"
+            problem += "" if secret else f", beginning {response.body[:40]!r}"
         raise UnexpectedPayloadError(f"{what} {problem}", retryable=True) from None
 
 
@@ -412,7 +414,7 @@ def decode_error(request: Request, response: Response) -> APIError:
     details: dict[str, Any] = {}
     try:
         payload = json.loads(response.body)
-    except ValueError:
+    except _NOT_JSON:
         payload = None
     if isinstance(payload, dict):
         details["detail_code"] = _string(payload.get("detailCode"))
@@ -444,7 +446,7 @@ def parse_retry_after(text: str | None) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         seconds = (moment - datetime.now(UTC)).total_seconds()

@@ -315,7 +315,7 @@ class TaskStatusClient:
             return response
         refusal = api.decode_error(request, response)
         if isinstance(refusal, RateLimitedError):
-            self._pacer.hold(refusal.retry_after or 1.0)
+            self._pacer.hold(1.0 if refusal.retry_after is None else refusal.retry_after)
         raise refusal
 
     def _fetch_token(self) -> Any:
@@ -330,7 +330,7 @@ class TaskStatusClient:
             raise
         except UnauthorizedError as error:
             raise _refused(error) from None
-        return api.decode_json(request, response)
+        return api.decode_json(request, response, secret=True)
 
     def _note_deprecation(self, request: api.Request, response: api.Response) -> None:
         if response.headers.get("x-deprecated", "").lower() == "true":

@@ -160,8 +160,8 @@ class TaskStatus:
         if not isinstance(payload, Mapping):
             raise UnexpectedPayloadError(f"A task status should be a JSON object, not {_shown(payload)}")
         task_id = _text(payload.get("id"))
-        if task_id is None:
-            raise UnexpectedPayloadError(f"A task status without an id came: {_shown(dict(payload))}")
+        if task_id is None or len(task_id) > MAX_TEXT:
+            raise UnexpectedPayloadError(f"A task status without a usable id came: {_shown(dict(payload))}")
         target = _mapping(payload.get("target"))
         attributes = _mapping(payload.get("attributes"))
         status = _text(payload.get("completionStatus"))
@@ -183,7 +183,7 @@ class TaskStatus:
             percent_complete=_whole_number(payload.get("percentComplete")),
             messages=tuple(_messages(payload.get("messages"))),
             attributes=MappingProxyType(dict(attributes)),
-            kind=_kind(unique_name, definition),
+            kind=_kind(payload.get("kind"), unique_name, definition),
             raw=MappingProxyType(dict(payload)),
         )
 
@@ -202,7 +202,7 @@ class TaskStatus:
             "uniqueName": _cut(self.unique_name),
             "description": _cut(self.description),
             "launcher": _cut(self.launcher),
-            "target": {"id": self.target_id, "name": _cut(self.target_name)},
+            "target": {"id": _cut(self.target_id), "name": _cut(self.target_name)},
             "created": _iso(self.created),
             "launched": _iso(self.launched),
             "completed": _iso(self.completed),
@@ -242,24 +242,26 @@ def _whole_number(value: object) -> int | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return int(number) if math.isfinite(number) else None
 
 
 def _instant(value: object) -> datetime | None:
-    """ISO 8601, as task-status sends it, or epoch milliseconds, as load-accounts does."""
+    """ISO 8601, as task-status sends it, or epoch milliseconds, as load-accounts does; to the millisecond."""
     if isinstance(value, bool):
         return None
     try:
         if isinstance(value, (int, float)):
-            return datetime.fromtimestamp(value / 1000, tz=UTC)
-        if isinstance(value, str):
+            moment = datetime.fromtimestamp(value / 1000, tz=UTC)
+        elif isinstance(value, str):
             moment = datetime.fromisoformat(value.strip())
-            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        else:
+            return None
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    return None
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _iso(moment: datetime | None) -> str | None:
@@ -283,10 +285,13 @@ def _plain_items(attributes: Mapping[str, Any]) -> Iterable[tuple[str, str | int
     for _, (key, value) in zip(range(MAX_ATTRIBUTES), plain, strict=False):
         if isinstance(value, float) and not math.isfinite(value):
             continue
-        yield str(key), (_cut(value) or "") if isinstance(value, str) else value
+        yield _cut(str(key)) or "", (_cut(value) or "") if isinstance(value, str) else value
 
 
-def _kind(*names: str | None) -> TaskKind:
+def _kind(written: object, *names: str | None) -> TaskKind:
+    """Tell the kind from the task's names, unless :meth:`TaskStatus.to_json` has written it down."""
+    if isinstance(written, str) and written in [kind.value for kind in TaskKind]:
+        return TaskKind(written)
     for name in names:
         letters = re.sub(r"[^a-z]", "", (name or "").lower())
         for mark, kind in _KIND_MARKS:

@@ -86,6 +86,6 @@ def shared_pacer(base_url: str, client_id: str, api_version: str, requests: int)
     """
     key = (base_url, client_id, api_version)
     with _pacers_lock:
-        pacer = _pacers.setdefault(key, Pacer(requests))
+        pacer = _pacers.setdefault(key, Pacer(requests, WINDOW))
         pacer.requests = requests
         return pacer

@@ -31,7 +31,7 @@ class RetryPolicy:
 
     deadline: float = 300.0
     max_attempts: int | None = None
-    wait: wait_base = field(default_factory=lambda: wait_random_exponential(multiplier=0.5, min=0.2, max=30))
+    wait: wait_base = field(default_factory=lambda: wait_random_exponential(multiplier=0.5, min=0.2, max=10))
     sleep: Callable[[float], None] = time.sleep
 
     def call(self, attempt: Callable[[], T], what: str) -> T:

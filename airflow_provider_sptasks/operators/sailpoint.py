@@ -18,7 +18,7 @@ from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
 from airflow_provider_sptasks.exceptions import SailPointClearError, SailPointRequestError
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, XComArg
 
     from airflow_provider_sptasks.client.clearing import ClearResult
     from airflow_provider_sptasks.client.client import TaskStatusClient
@@ -79,9 +79,9 @@ class SailPointClearPendingTasksOperator(BaseOperator):
     def __init__(
         self,
         *,
-        task_status_id: str | Iterable[str] | None = None,
-        source_id: str | Iterable[str] | None = None,
-        unique_name: str | Iterable[str] | None = None,
+        task_status_id: str | Iterable[str] | XComArg | None = None,
+        source_id: str | Iterable[str] | XComArg | None = None,
+        unique_name: str | Iterable[str] | XComArg | None = None,
         older_than: timedelta | None = None,
         completion_status: str = "Error",
         allow_success: bool = False,

@@ -20,7 +20,7 @@ from airflow_provider_sptasks.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, XComArg
 
     from airflow_provider_sptasks.client.client import TaskStatusClient
     from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
@@ -65,7 +65,7 @@ class SailPointTaskSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        task_status_id: str | Iterable[str],
+        task_status_id: str | Iterable[str] | XComArg,
         accepted_statuses: str | Iterable[str] | None = ("SUCCESS", "WARNING"),
         sailpoint_conn_id: str = "sailpoint_default",
         api_version: str | None = None,

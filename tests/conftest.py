@@ -1,0 +1,41 @@
+"""An Airflow home of the test run's own, made before anything imports Airflow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow_provider_sptasks.emulator import Emulator
+
+ROOT = Path(__file__).parent.parent
+CONNECTION = "AIRFLOW_CONN_SAILPOINT_DEFAULT"
+
+_home = tempfile.TemporaryDirectory(prefix="airflow-home-")
+os.environ |= {
+    "AIRFLOW_HOME": _home.name,
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+    "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+}
+os.environ.pop(CONNECTION, None)
+
+
+@pytest.fixture(scope="session")
+def airflow_database() -> None:
+    """Give the Airflow home a database, which ``dag.test()`` needs."""
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+
+
+@pytest.fixture
+def tenant(sailpoint_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """A SailPoint tenant that the connection ``sailpoint_default`` leads to."""
+    monkeypatch.setenv(CONNECTION, sailpoint_emulator.connection_uri)
+    return sailpoint_emulator

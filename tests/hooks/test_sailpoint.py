@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from airflow_provider_sptasks.emulator import Emulator
+from airflow_provider_sptasks.get_provider_info import get_provider_info
+from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
+
+ENV = "AIRFLOW_CONN_SAILPOINT_DEFAULT"
+
+
+def connection(**fields: Any) -> str:
+    return json.dumps(
+        {"conn_type": "sailpoint", "host": "acme", "login": "id", "password": "secret"} | fields
+    )
+
+
+class TestForms:
+    """However a connection is written down, it leads to the same tenant."""
+
+    def test_uri_of_the_emulator(self, tenant: Emulator) -> None:
+        task = tenant.add_task(duration=None)
+        assert SailPointHook().client.get(task.id).id == task.id
+
+    def test_uri_with_host_and_port(self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        host = tenant.url.removeprefix("http://")
+        uri = f"sailpoint://http://{tenant.client_id}:{tenant.client_secret}@{host}/?api_version=v2025&timeout=5"
+        monkeypatch.setenv(ENV, uri)
+        hook = SailPointHook()
+        assert list(hook.client.list()) == []
+        assert hook.settings.base_url == tenant.url
+        assert (hook.settings.api_version, hook.settings.timeout) == ("v2025", 5.0)
+
+    def test_json(self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        fields = {"host": tenant.url, "login": tenant.client_id, "password": tenant.client_secret}
+        monkeypatch.setenv(ENV, connection(**fields, extra={"api_version": "beta"}))
+        assert SailPointHook().client.count_pending() == 0
+        assert {request.api_version for request in tenant.requests} == {None, "beta"}
+
+    def test_secret_with_special_characters(self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        secret = "p@ss/w:rd?&=%#é"
+        tenant.add_credential(client_id="special", client_secret=secret)
+        uri = f"sailpoint://special:{quote(secret, safe='')}@{quote(tenant.url, safe='')}"
+        monkeypatch.setenv(ENV, uri)
+        assert SailPointHook().client.count_pending() == 0
+
+    def test_a_form_sends_empty_fields_and_port_0(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        extra = {"api_version": "", "token_url": None, "proxies": {}, "timeout": None, "verify": ""}
+        monkeypatch.setenv(ENV, connection(port=0, schema="", extra=extra))
+        settings = SailPointHook().settings
+        assert settings.base_url == "https://acme.api.identitynow.com"
+        assert (settings.api_version, settings.timeout, settings.verify) == ("v1", 30.0, True)
+
+    def test_all_extras(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        extra = {
+            "api_version": "v2026",
+            "token_url": "https://login.example.com/oauth/token",
+            "timeout": "12.5",
+            "verify": "false",
+            "proxies": '{"https": "http://proxy.example.com:3128"}',
+            "requests_per_10s": "20",
+        }
+        monkeypatch.setenv(ENV, connection(extra=extra))
+        settings = SailPointHook().settings
+        assert settings.api_version == "v2026"
+        assert settings.token_endpoint == "https://login.example.com/oauth/token"
+        assert settings.timeout == 12.5
+        assert settings.verify is False
+        assert settings.proxies == {"https": "http://proxy.example.com:3128"}
+        assert settings.requests_per_10s == 20
+
+    def test_argument_wins_over_the_connection(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(ENV, connection(extra={"api_version": "beta"}))
+        assert SailPointHook(api_version="v2024").settings.api_version == "v2024"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"host": ""}, "host is empty"),
+        ({"host": "acme.identitynow.com"}, "The API's is 'acme.api.identitynow.com'"),
+        ({"host": "http://acme.api.identitynow.com"}, "plain http"),
+        ({"host": "https://acme.api.identitynow.com/beta"}, "has a path"),
+        ({"host": "ac me"}, "host 'https://ac me.api"),
+        ({"login": ""}, "client_id is empty"),
+        ({"password": ""}, "client_secret is empty"),
+        ({"schema": "https"}, "schema 'https' is not used"),
+        ({"extra": {"api_verison": "v1"}}, "extra 'api_verison' is unknown"),
+        ({"extra": {"api_version": "v3"}}, "api_version 'v3' is unknown. Use one of beta, v2024"),
+        ({"extra": {"timeout": "soon"}}, "timeout 'soon' is not a number"),
+        ({"extra": {"timeout": 0.0}}, "timeout 0.0 is out of range"),
+        ({"extra": {"timeout": "nan"}}, "timeout nan is out of range"),
+        ({"extra": {"requests_per_10s": 1.5}}, "requests_per_10s 1.5 is not a whole number"),
+        ({"extra": {"requests_per_10s": 101}}, "requests_per_10s 101 is out of range. Give 5 to 100"),
+        ({"extra": {"requests_per_10s": 4}}, "requests_per_10s 4 is out of range"),
+        ({"extra": {"requests_per_10s": True}}, "requests_per_10s True is not a number"),
+        ({"extra": {"proxies": "http://proxy"}}, "proxies is not JSON"),
+        ({"extra": {"proxies": ["http://proxy"]}}, "proxies is not an object"),
+        ({"extra": {"token_url": "http://login.example.com/token"}}, "token_url .* plain http"),
+        ({"extra": {"token_url": 7}}, "token_url 7 is not a string"),
+        ({"extra": {"verify": 1}}, "verify 1 is not a string"),
+    ],
+)
+def test_bad_fields_are_named(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], message: str) -> None:
+    monkeypatch.setenv(ENV, connection(**fields))
+    with pytest.raises(ValueError, match=message) as caught:
+        _ = SailPointHook().client
+    assert "Connection 'sailpoint_default': " in str(caught.value)
+    assert SailPointHook().test_connection()[0] is False
+    assert "secret" not in str(caught.value).replace("client_secret", "")
+
+
+class TestTestConnection:
+    """Each cause has a message of its own."""
+
+    def test_works(self, tenant: Emulator) -> None:
+        assert SailPointHook().test_connection() == (True, f"Connected to {tenant.url} (API version v1)")
+
+    def test_wrong_secret(self, tenant: Emulator) -> None:
+        tenant.rotate_secret(tenant.client_id, "another")
+        self.check("client secret (password) is wrong")
+
+    def test_nothing_listens(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(ENV, connection(host="http://127.0.0.1:9"))
+        self.check("No SailPoint tenant answers at http://127.0.0.1:9/oauth/token (host or token_url)")
+
+    def test_something_else_listens(self, tenant: Emulator) -> None:
+        tenant.fail(kind="html", path="/oauth/token")
+        self.check("No SailPoint tenant answers at")
+
+    def test_token_endpoint_is_missing(self, tenant: Emulator) -> None:
+        tenant.fail(404, path="/oauth/token")
+        self.check("No SailPoint tenant answers at")
+
+    def test_missing_scope(self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        tenant.add_credential(client_id="narrow", client_secret="narrow", scopes=["idn:sources:read"])
+        monkeypatch.setenv(ENV, connection(host=tenant.url, login="narrow", password="narrow"))
+        self.check("lack the scope idn:task-management:read")
+
+    def test_missing_version(self, tenant: Emulator) -> None:
+        tenant.fail(404, path="/task-status/v1")
+        self.check("has no API version 'v1'")
+
+    def test_tenant_in_trouble(self, tenant: Emulator) -> None:
+        tenant.fail(400, path="/task-status/v1")
+        self.check("refuses the request")
+
+    @staticmethod
+    def check(message: str) -> None:
+        hook = SailPointHook()
+        works, said = hook.test_connection()
+        assert not works
+        assert message in said
+
+
+def test_api_version_none_and_client_is_made_once(tenant: Emulator) -> None:
+    hook = SailPointHook()
+    assert hook.client is hook.get_conn()
+    assert tenant.requests == ()
+
+
+def test_unverified_tls_is_warned_about(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(ENV, connection(extra={"verify": False}))
+    _ = SailPointHook().client
+    assert "does not verify TLS certificates" in capsys.readouterr().out
+
+
+def test_old_airflow_gets_the_same_form() -> None:
+    fields = get_provider_info()["connection-types"][0]["conn-fields"]
+    assert SailPointHook.get_connection_form_widgets().keys() == fields.keys()
+    assert SailPointHook.get_ui_field_behaviour()["hidden_fields"] == ["schema", "extra"]

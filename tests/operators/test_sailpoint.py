@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import copy
+import json
+import threading
+import time
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from tenacity.wait import wait_random
+
+from airflow_provider_sptasks.client import RetryPolicy
+from airflow_provider_sptasks.emulator import Emulator, RateLimit
+from airflow_provider_sptasks.exceptions import SailPointClearError, SailPointRequestError
+from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
+from airflow_provider_sptasks.operators.sailpoint import SailPointClearPendingTasksOperator
+from tests.context import TaskInstance, context
+
+UNKNOWN = "f" * 32
+DAY = 86_400.0
+
+
+def operator(**kwargs: Any) -> SailPointClearPendingTasksOperator:
+    return SailPointClearPendingTasksOperator(task_id="clear", **kwargs)
+
+
+def patched(tenant: Emulator) -> list[str]:
+    return [request.path.rsplit("/", 1)[-1] for request in tenant.requests if request.method == "PATCH"]
+
+
+def ids(table: dict[str, Any], outcome: str) -> set[str]:
+    return {row["id"] for row in table[outcome]}
+
+
+def status(tenant: Emulator, task_id: str) -> object:
+    return tenant.task(task_id)["completionStatus"]
+
+
+@pytest.mark.parametrize("version", ["beta", "v2024", "v2025", "v2026", "v1"])
+class TestSelection:
+    """What a selector selects, in every version."""
+
+    def test_by_id(self, tenant: Emulator, version: str) -> None:
+        stuck, other = tenant.add_task(duration=None), tenant.add_task(duration=None)
+        table = operator(task_status_id=stuck.id, api_version=version).execute(context())
+        assert ids(table, "cleared") == {stuck.id}
+        assert status(tenant, stuck.id) == "Error"
+        assert status(tenant, other.id) is None
+        assert patched(tenant) == [stuck.id]
+
+    def test_by_source(self, tenant: Emulator, version: str) -> None:
+        stuck = [tenant.add_task(duration=None, source=name) for name in ("HR", "HR", "AD", "SAP")]
+        sources = [stuck[0].source_id, stuck[2].source_id]
+        table = operator(source_id=sources, api_version=version).execute(context())
+        assert ids(table, "cleared") == {task.id for task in stuck[:3]}
+        assert sorted(patched(tenant)) == sorted(task.id for task in stuck[:3])
+
+    def test_by_name_whatever_the_case(self, tenant: Emulator, version: str) -> None:
+        accounts = tenant.add_task(duration=None, kind="accounts")
+        tenant.add_task(duration=None, kind="entitlements")
+        table = operator(unique_name="cloud account AGGREGATION", api_version=version).execute(context())
+        assert ids(table, "cleared") == {accounts.id} == set(patched(tenant))
+
+    def test_by_age(self, tenant: Emulator, version: str) -> None:
+        old = tenant.add_task(duration=None, launched=-2 * DAY)
+        tenant.add_task(duration=None, launched=-DAY / 2)
+        table = operator(older_than=timedelta(days=1), api_version=version).execute(context())
+        assert ids(table, "cleared") == {old.id} == set(patched(tenant))
+
+    def test_all_selectors_must_match(self, tenant: Emulator, version: str) -> None:
+        old = tenant.add_task(duration=None, launched=-2 * DAY, source="HR")
+        young = tenant.add_task(duration=None, source="HR")
+        other = tenant.add_task(duration=None, launched=-2 * DAY, source="AD")
+        table = operator(
+            task_status_id=[old.id, young.id, other.id],
+            source_id=old.source_id,
+            unique_name="Cloud Account Aggregation",
+            older_than=timedelta(days=1),
+            api_version=version,
+        ).execute(context())
+        assert ids(table, "cleared") == {old.id} == set(patched(tenant))
+
+    def test_complete_and_unknown_tasks_are_reported_and_left_alone(
+        self, tenant: Emulator, version: str
+    ) -> None:
+        ended = tenant.add_task(launched=-60, duration=1)
+        table = operator(task_status_id=[ended.id, UNKNOWN], api_version=version).execute(context())
+        assert ids(table, "already_complete") == {ended.id}
+        assert ids(table, "not_found") == {UNKNOWN}
+        assert patched(tenant) == []
+        assert status(tenant, ended.id) == "SUCCESS"
+
+
+def test_nothing_pending_is_no_failure(tenant: Emulator) -> None:
+    table = operator(older_than=timedelta(days=1)).execute(context())
+    assert table == {
+        "dry_run": False,
+        "cleared": [],
+        "already_complete": [],
+        "not_found": [],
+        "failed": [],
+        "would_clear": [],
+    }
+
+
+def test_an_empty_list_selects_nothing(tenant: Emulator) -> None:
+    tenant.add_task(duration=None)
+    for selector in ("task_status_id", "source_id", "unique_name"):
+        assert operator(**{selector: []}).execute(context())["cleared"] == []
+    assert patched(tenant) == []
+
+
+def test_a_selector_that_renders_to_none_does_not_vanish(tenant: Emulator) -> None:
+    tenant.add_task(duration=None, launched=-2 * DAY)
+    clear = operator(source_id="{{ params.source }}", older_than=timedelta(days=1))
+    clear.source_id = None
+    with pytest.raises(SailPointRequestError, match="source_id was rendered to None"):
+        clear.execute(context())
+    assert tenant.requests == ()
+
+
+def test_the_patch_is_the_documented_one(tenant: Emulator) -> None:
+    stuck = tenant.add_task(duration=None)
+    operator(task_status_id=stuck.id).execute(context())
+    (request,) = [request for request in tenant.requests if request.method == "PATCH"]
+    first, second = json.loads(request.body)
+    assert first == {"op": "replace", "path": "/completionStatus", "value": "Error"}
+    assert second["op"] == "replace"
+    assert second["path"] == "/completed"
+    assert second["value"].endswith("Z")
+    assert request.headers["content-type"] == "application/json-patch+json"
+
+
+def test_dry_run_touches_nothing(tenant: Emulator) -> None:
+    stuck = tenant.add_task(duration=None)
+    table = operator(task_status_id=[stuck.id, UNKNOWN], dry_run=True).execute(context())
+    assert table["dry_run"] is True
+    assert ids(table, "would_clear") == {stuck.id}
+    assert ids(table, "not_found") == {UNKNOWN}
+    assert table["would_clear"][0]["source"] == "Active Directory"
+    assert patched(tenant) == []
+
+
+def test_more_than_max_tasks_touches_nothing(tenant: Emulator) -> None:
+    stuck = tenant.add_task(duration=None)
+    for _ in range(5):
+        tenant.add_task(duration=None)
+    with pytest.raises(SailPointClearError, match=r"6 pending tasks match.*max_tasks=5.*none was cleared"):
+        operator(source_id=stuck.source_id, max_tasks=5).execute(context())
+    assert patched(tenant) == []
+    assert len(operator(source_id=stuck.source_id, max_tasks=6).execute(context())["cleared"]) == 6
+
+
+def test_task_that_ends_between_selection_and_patch_is_left_alone(tenant: Emulator) -> None:
+    tasks = [tenant.add_task(duration=None) for _ in range(3)]
+    clear = operator(source_id=tasks[0].source_id)
+    done = threading.Event()
+
+    def end_one_after_the_selection() -> None:
+        while not any(request.query.get("filters") for request in tenant.requests):
+            time.sleep(0.001)
+        tenant.complete(tasks[1].id)
+        tenant.clear_faults()
+        done.set()
+
+    # The re-read is held up until the task has ended.
+    tenant.fail(503, path="/task-status/v1", times=None)
+    thread = threading.Thread(target=end_one_after_the_selection)
+    thread.start()
+    table = clear.execute(context())
+    thread.join()
+    assert done.is_set()
+    assert status(tenant, tasks[1].id) == "SUCCESS"
+    assert tasks[1].id not in patched(tenant)
+    assert ids(table, "cleared") == {tasks[0].id, tasks[2].id}
+
+
+def test_one_failure_fails_the_task_after_all_were_tried(tenant: Emulator) -> None:
+    tasks = [tenant.add_task(duration=None) for _ in range(5)]
+    refused = tasks[1].id
+    tenant.fail(403, method="PATCH", path=f"/task-status/v1/{refused}")
+    ti = TaskInstance()
+    with pytest.raises(SailPointClearError, match="1 of 5 tasks could not be cleared") as caught:
+        operator(task_status_id=[task.id for task in tasks]).execute(context(ti))
+    assert not isinstance(caught.value, AirflowFailException), "a retry may succeed"
+    table = ti.xcoms["return_value"]
+    assert ids(table, "failed") == {refused}
+    assert "idn:task-management:write" in table["failed"][0]["error"]
+    assert ids(table, "cleared") == {task.id for task in tasks} - {refused}
+
+
+def test_credentials_without_a_user_get_the_hint(tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    credential = tenant.add_credential(client_id="app", client_secret="app-secret", user=False)
+    uri = f"sailpoint://{credential.client_id}:app-secret@{tenant.url.replace('://', '%3A%2F%2F')}"
+    monkeypatch.setenv("AIRFLOW_CONN_SAILPOINT_DEFAULT", uri)
+    stuck = tenant.add_task(duration=None)
+    with pytest.raises(SailPointClearError, match="personal access token of a user"):
+        operator(task_status_id=stuck.id).execute(context())
+    assert status(tenant, stuck.id) is None
+
+
+def test_answer_without_the_change_is_a_failure(tenant: Emulator) -> None:
+    stuck = tenant.add_task(duration=None)
+    body = json.dumps(tenant.task(stuck.id)).encode()
+    tenant.fail(200, method="PATCH", path=f"/task-status/v1/{stuck.id}", body=body)
+    with pytest.raises(SailPointClearError, match="shows completionStatus None"):
+        operator(task_status_id=stuck.id).execute(context())
+
+
+def test_200_tasks_through_faults_are_each_cleared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_sptasks.client.pacing.WINDOW", 0.2)
+    with Emulator(rate_limit=RateLimit(requests=100, seconds=0.2)) as tenant:
+        monkeypatch.setenv("AIRFLOW_CONN_SAILPOINT_DEFAULT", tenant.connection_uri)
+        clear_through_faults(tenant)
+
+
+def clear_through_faults(tenant: Emulator) -> None:
+    tasks = [tenant.add_task(duration=None).id for _ in range(200)]
+    tenant.token_lifetime = 5
+    tenant.fail(503, probability=0.5)
+    tenant.fail(kind="drop", probability=0.05)
+    tenant.fail(kind="drop_after", probability=0.05)
+    clear = operator(task_status_id=tasks, max_tasks=200)
+    clear.hook = SailPointHook(retry=RetryPolicy(wait=wait_random(0, 0.1)))
+    table = clear.execute(context())
+    assert len(table["cleared"]) == 200
+    taken = [
+        request.path.rsplit("/", 1)[-1]
+        for request in tenant.requests
+        if request.method == "PATCH" and (request.status == 200 or request.fault == "drop_after")
+    ]
+    assert Counter(taken) == Counter(tasks)
+
+
+def test_killed_operator_stops_within_a_second_and_sends_nothing_more(tenant: Emulator) -> None:
+    tasks = [tenant.add_task(duration=None).id for _ in range(60)]
+    tenant.fail(kind="delay", method="PATCH", delay=20)
+    clear = operator(task_status_id=tasks)
+    failures: list[BaseException] = []
+
+    def execute() -> None:
+        try:
+            clear.execute(context())
+        except SailPointClearError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=execute)
+    thread.start()
+    while not patched(tenant) and not [r for r in tenant.requests if r.query.get("filters")]:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    clear.on_kill()
+    thread.join(timeout=1)
+    assert not thread.is_alive()
+    assert "Stopped before all tasks" in str(failures[0])
+    tenant.clear_faults()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "No selector is given"),
+        ({"task_status_id": ""}, "task_status_id is empty"),
+        ({"task_status_id": "None"}, "task_status_id is 'None'"),
+        ({"source_id": "a/b"}, "source_id 'a/b' is not an id"),
+        ({"source_id": ["a", None]}, "source_id should be SailPoint's id as a string"),
+        ({"unique_name": " "}, "unique_name ' ' is not a text"),
+        ({"older_than": 3600}, "older_than 3600 is not a timedelta"),
+        ({"older_than": timedelta(0)}, "is not a timedelta above 0"),
+        ({"source_id": "a", "max_tasks": 0}, "max_tasks 0 is not"),
+        ({"source_id": "a", "max_tasks": True}, "max_tasks True is not"),
+        ({"source_id": "a", "completion_status": "SUCCESS"}, "would open every gate"),
+        ({"source_id": "a", "completion_status": "warning"}, "would open every gate"),
+        ({"source_id": "a", "completion_status": "Done"}, "completion_status 'Done' is unknown"),
+        ({"source_id": "a", "completion_status": None}, "completion_status None is not a text"),
+    ],
+)
+def test_bad_arguments_are_refused_when_the_dag_is_parsed(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        operator(**arguments)
+
+
+def test_success_needs_to_be_allowed_also_when_rendered(tenant: Emulator) -> None:
+    stuck = tenant.add_task(duration=None)
+    clear = operator(task_status_id=stuck.id, completion_status="{{ params.status }}")
+    clear.completion_status = "Success"
+    with pytest.raises(SailPointRequestError, match="allow_success=True"):
+        clear.execute(context())
+    assert tenant.requests == ()
+    table = operator(task_status_id=stuck.id, completion_status="Success", allow_success=True).execute(
+        context()
+    )
+    assert table["cleared"][0]["completionStatus"] == "SUCCESS"
+
+
+def test_refused_selection_fails_without_retry(tenant: Emulator) -> None:
+    tenant.fail(403, path="/task-status/v1")
+    with pytest.raises(SailPointRequestError, match="No task was cleared"):
+        operator(older_than=timedelta(days=1)).execute(context())
+
+
+def test_operator_can_be_copied_and_log_is_a_table(
+    tenant: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stuck = tenant.add_task(duration=None)
+    copy.deepcopy(operator(task_status_id=[stuck.id, UNKNOWN])).execute(context())
+    log = capsys.readouterr().out
+    assert f"cleared          Cloud Account Aggregation of Active Directory ({stuck.id})" in log
+    assert f"not_found        {UNKNOWN}" in log
+    assert "2 tasks: 1 cleared, 0 already complete, 1 not found, 0 failed, 0 would clear" in log

@@ -1,0 +1,115 @@
+"""The example DAGs, parsed as Airflow parses them and run with ``dag.test()`` against the emulator."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+
+from airflow_provider_sptasks.emulator import Emulator
+from tests.conftest import ROOT
+
+EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
+DAY = 86_400.0
+
+
+@pytest.fixture(scope="module")
+def dags(airflow_database: None) -> dict[str, DAG]:
+    bag = DagBag(dag_folder=str(ROOT / "example_dags"))
+    assert bag.import_errors == {}
+    return bag.dags
+
+
+def run(dag: DAG, **conf: Any) -> Any:
+    return dag.test(run_conf=conf or None)
+
+
+def states(dag_run: Any) -> dict[str, str]:
+    """The state of each task; of a mapped one's instances, those of all."""
+    found: dict[str, list[str]] = {}
+    for ti in dag_run.get_task_instances():
+        found.setdefault(ti.task_id, []).append(str(ti.state))
+    return {task_id: ",".join(sorted(states)) for task_id, states in found.items()}
+
+
+def xcom(dag_run: Any, task_id: str) -> Any:
+    return dag_run.get_task_instance(task_id).xcom_pull(task_ids=task_id)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_docstring_names_the_connection(path: Path) -> None:
+    assert "``sailpoint_default``" in (ast.get_docstring(ast.parse(path.read_text())) or "")
+
+
+def test_every_file_has_a_dag(dags: dict[str, DAG]) -> None:
+    assert {Path(dag.fileloc).name for dag in dags.values()} == {path.name for path in EXAMPLES}
+
+
+class TestGate:
+    def test_opens_and_hands_the_status_on(self, dags: dict[str, DAG], tenant: Emulator) -> None:
+        task = tenant.add_task(duration=1)
+        dag_run = run(dags["sailpoint_gate"], task_status_id=task.id)
+        assert states(dag_run) == {"wait_for_aggregation": "success", "load": "success"}
+        assert xcom(dag_run, "wait_for_aggregation")["completionStatus"] == "SUCCESS"
+        assert xcom(dag_run, "load").startswith("Active Directory [source] is fresh: SUCCESS at ")
+
+    def test_stays_shut_and_is_not_tried_again(
+        self, dags: dict[str, DAG], tenant: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        task = tenant.add_task(launched=-60, duration=1, outcome="TERMINATED")
+        dag = dags["sailpoint_gate"]
+        monkeypatch.setattr(dag.get_task("wait_for_aggregation"), "retries", 3)
+        dag_run = run(dag, task_status_id=task.id)
+        assert states(dag_run) == {"wait_for_aggregation": "failed", "load": "upstream_failed"}
+        assert dag_run.get_task_instance("wait_for_aggregation").try_number == 1
+
+    def test_soft_fail_skips_what_follows(
+        self, dags: dict[str, DAG], tenant: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        task = tenant.add_task(launched=-60, duration=1, outcome="ERROR")
+        dag = dags["sailpoint_gate"]
+        monkeypatch.setattr(dag.get_task("wait_for_aggregation"), "soft_fail", True)
+        dag_run = run(dag, task_status_id=task.id)
+        assert states(dag_run) == {"wait_for_aggregation": "skipped", "load": "skipped"}
+
+
+def test_gate_by_xcom_waits_for_the_newest(dags: dict[str, DAG], tenant: Emulator) -> None:
+    tenant.add_task(launched=-2 * DAY, duration=60, outcome="ERROR")
+    newest = tenant.add_task(launched=-60, duration=1)
+    tenant.add_task(launched=-30, duration=1, kind="entitlements", outcome="ERROR")
+    dag_run = run(dags["sailpoint_gate_by_xcom"], source_id=newest.source_id)
+    assert states(dag_run) == dict.fromkeys(("newest_aggregation", "wait_for_aggregation", "load"), "success")
+    assert xcom(dag_run, "wait_for_aggregation")["id"] == newest.id
+
+
+def test_gate_many_maps_and_joins(dags: dict[str, DAG], tenant: Emulator) -> None:
+    for number in range(3):
+        tenant.add_task(duration=15 + number, source=f"Source {number}")
+    tenant.add_task(launched=-3 * DAY, duration=None)
+    dag_run = run(dags["sailpoint_gate_many"])
+    assert states(dag_run) == {
+        "running_aggregations": "success",
+        "each.wait": "success,success,success",
+        "each.load": "success,success,success",
+        "wait_for_all": "success",
+        "report": "success",
+    }
+    assert xcom(dag_run, "report") == 3
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_clear_stuck(dags: dict[str, DAG], tenant: Emulator, dry_run: bool) -> None:
+    stuck = tenant.add_task(launched=-3 * DAY, duration=None)
+    spared = [
+        tenant.add_task(launched=-3600, duration=None),
+        tenant.add_task(launched=-3 * DAY, duration=None, kind="entitlements"),
+    ]
+    dag_run = run(dags["sailpoint_clear_stuck_aggregations"], dry_run=dry_run)
+    assert [row["id"] for row in xcom(dag_run, "preview")["would_clear"]] == [stuck.id]
+    assert states(dag_run)["clear"] == ("skipped" if dry_run else "success")
+    assert tenant.task(stuck.id)["completionStatus"] == (None if dry_run else "Error")
+    assert [tenant.task(task.id)["completionStatus"] for task in spared] == [None, None]
