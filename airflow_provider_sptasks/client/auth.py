@@ -51,7 +51,7 @@ class ClientCredentialsAuth(AuthBase):
     :param client_secret: its secret
     :param fetch: asks the endpoint for a token and returns the answer's JSON; what it raises reaches
         whoever sends the request
-    :param on_token: told every new token before it is used, so that it can be masked in logs
+    :param on_token: told every token before this object first uses it, so that it can be masked in logs
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class ClientCredentialsAuth(AuthBase):
             self._cache = _caches.setdefault((token_url, client_id, digest), _Cache())
         self._fetch = fetch
         self._on_token = on_token
+        self._told: str | None = None
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Sign a request, as ``requests`` asks for it."""
@@ -81,7 +82,7 @@ class ClientCredentialsAuth(AuthBase):
             token = self._cache.token
             if token is None or time.monotonic() >= token.renew_at:
                 token = self._cache.token = self._new_token()
-            return token.value
+            return self._tell(token)
 
     def _new_token(self) -> _Token:
         asked_at = time.monotonic()
@@ -89,7 +90,6 @@ class ClientCredentialsAuth(AuthBase):
         value = payload.get("access_token") if isinstance(payload, dict) else None
         if not isinstance(value, str) or not value:
             raise UnexpectedPayloadError("The token endpoint answered without an access_token")
-        self._on_token(value)
         try:
             lifetime = float(payload.get("expires_in"))
         except (TypeError, ValueError):
@@ -101,7 +101,14 @@ class ClientCredentialsAuth(AuthBase):
             token = self._cache.token
             if token is None or token.value == refused:
                 token = self._cache.token = self._new_token()
-            return token.value
+            return self._tell(token)
+
+    def _tell(self, token: _Token) -> str:
+        """Say which token is about to be used: another object may have fetched it."""
+        if token.value != self._told:
+            self._on_token(token.value)
+            self._told = token.value
+        return token.value
 
     def _replay_once(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         if response.status_code != 401 or getattr(response.request, _REPLAYED, False):

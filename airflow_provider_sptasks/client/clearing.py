@@ -135,6 +135,8 @@ class Clearing:
                 outcome = ClearOutcome.CLEARED if ours else ClearOutcome.ALREADY_COMPLETE
                 return ClearResult(task_status_id, outcome, status)
             return self._patch(status, fresh_until)
+        except _StoppedError:
+            return None
         except NotFoundError:
             return ClearResult(task_status_id, ClearOutcome.NOT_FOUND, status)
         except SailPointError as error:

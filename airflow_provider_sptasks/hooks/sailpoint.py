@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_sptasks.client.api import READ_SCOPE
 from airflow_provider_sptasks.client.client import TaskStatusClient
@@ -24,7 +24,12 @@ from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.get_provider_info import get_provider_info
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
+    from airflow.sdk import Connection
+
+try:
+    from airflow.sdk.log import mask_secret
+except ImportError:  # Airflow 3.0
+    from airflow.sdk.execution_time.secrets_masker import mask_secret  # type: ignore[no-redef]
 
 
 class SailPointHook(BaseHook):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.sdk import BaseOperator
 
 from airflow_provider_sptasks.arguments import Check, check_literals, check_text, texts
 from airflow_provider_sptasks.client.api import check_id
@@ -18,7 +18,7 @@ from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
 from airflow_provider_sptasks.exceptions import SailPointClearError, SailPointRequestError
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, XComArg
+    from airflow.sdk import Context, XComArg
 
     from airflow_provider_sptasks.client.clearing import ClearResult
     from airflow_provider_sptasks.client.client import TaskStatusClient

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_sptasks.arguments import check_literals, texts
 from airflow_provider_sptasks.client.api import check_id
@@ -20,7 +20,7 @@ from airflow_provider_sptasks.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, XComArg
+    from airflow.sdk import Context, XComArg
 
     from airflow_provider_sptasks.client.client import TaskStatusClient
     from airflow_provider_sptasks.hooks.sailpoint import SailPointHook

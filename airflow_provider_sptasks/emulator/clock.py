@@ -1,0 +1,37 @@
+"""The tenant's time, which a test can move."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+
+
+class Clock:
+    """Real time plus what a test has added to it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ahead = 0.0
+
+    def now(self) -> float:
+        """Return the tenant's time in seconds since 1970."""
+        return time.time() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """
+        Move the tenant's time: its tasks, tokens and retention, not the rate limit.
+
+        :param seconds: how far; negative moves it back.
+        """
+        with self._lock:
+            self._ahead += seconds
+
+
+def timestamp(seconds: float) -> str:
+    """
+    Return an instant as the API writes it, ``2024-05-17T19:33:16.470Z``.
+
+    :param seconds: seconds since 1970.
+    """
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

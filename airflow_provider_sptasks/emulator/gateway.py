@@ -1,0 +1,183 @@
+"""What a request passes on its way to the API: the log, the faults, the length limit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from airflow_provider_sptasks.emulator.errors import error_body, proxy_page
+from airflow_provider_sptasks.emulator.faults import Fault
+from airflow_provider_sptasks.emulator.requestlog import LoggedRequest
+from airflow_provider_sptasks.emulator.state import State
+from airflow_provider_sptasks.emulator.versions import version_of
+
+ADMIN_PREFIX = "/_emulator"
+TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
+MAX_TARGET = 8_192
+"""The longest path with query string that a request may have, in bytes."""
+
+_HTML = {"Content-Type": "text/html"}
+
+
+@dataclass(slots=True)
+class _Answer:
+    """An answer on its way out, as ASGI messages carry it."""
+
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+
+    async def collect(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], list(message["headers"])
+        else:
+            self.body += message.get("body", b"")
+
+
+class Gateway:
+    """
+    Logs every request but the admin's, and lets faults strike.
+
+    Faults come first, as the network and proxies do; then the limit on the length of the request line; then
+    the API itself. An answer is logged before it is sent, so whoever has it finds it in the log.
+
+    :param app: the API.
+    :param state: the emulator's state.
+    """
+
+    def __init__(self, app: ASGIApp, state: State) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or scope["path"].startswith(ADMIN_PREFIX):
+            await self._app(scope, receive, send)
+            return
+        at = time.time()
+        body = await _read(receive)
+        if body is None:
+            return
+        path = scope["path"]
+        with self._state.lock:
+            faults = self._state.faults.strike(scope["method"], path, api=not path.startswith("/oauth/"))
+        delay = sum(fault.delay for fault in faults)
+        if delay:
+            try:
+                await asyncio.sleep(delay)
+            except asyncio.CancelledError:
+                # The emulator stops, and uvicorn would log the cancellation as an error of this application.
+                return
+        fault = next((fault for fault in faults if fault.kind != "delay"), None)
+        answer = await self._answer(scope, body, fault)
+        struck = fault or (faults[0] if faults else None)
+        with self._state.lock:
+            self._state.requests.add(self._entry(scope, at, body, answer.status, struck))
+        await _deliver(scope, answer, fault, receive, send)
+
+    async def _answer(self, scope: Scope, body: bytes, fault: Fault | None) -> _Answer:
+        answer = _Answer()
+        if fault is not None and fault.kind == "drop":
+            return answer
+        if fault is not None and fault.kind in ("status", "html", "empty"):
+            response = _fault_response(fault)
+        elif len(scope["raw_path"]) + len(scope["query_string"]) + bool(scope["query_string"]) > MAX_TARGET:
+            response = Response(proxy_page(414), 414, _HTML)
+        else:
+            await self._app(scope, _replay(body), answer.collect)
+            return answer
+        await response(scope, _replay(body), answer.collect)
+        return answer
+
+    def _entry(self, scope: Scope, at: float, body: bytes, status: int, fault: Fault | None) -> LoggedRequest:
+        version = version_of(scope["path"])
+        return LoggedRequest(
+            method=scope["method"],
+            path=scope["path"],
+            query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+            status=status,
+            at=at,
+            client_id=self._client_id(scope, body),
+            api_version=None if version is None else version.name,
+            headers=self._state.requests.headers(scope["headers"]),
+            body=body,
+            fault=None if fault is None else fault.kind,
+        )
+
+    def _client_id(self, scope: Scope, body: bytes) -> str | None:
+        if scope["path"] == TOKEN_PATH:
+            return dict(parse_qsl(body.decode("latin-1"))).get("client_id")
+        token = bearer_token(Request(scope))
+        return None if token is None else self._state.tenant.credentials.owner(token)
+
+
+def bearer_token(request: Request) -> str | None:
+    """
+    Return the token that a request carries.
+
+    :param request: the request.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """Return the body of a request, ``None`` if the client went away before it was complete."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += bytes(message.get("body", b""))
+        if not message.get("more_body", False):
+            return body
+
+
+def _replay(body: bytes) -> Receive:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+def _fault_response(fault: Fault) -> Response:
+    if fault.kind == "empty" or fault.status in (204, 304):
+        return Response(b"", fault.status, dict(fault.headers))
+    if fault.kind == "html":
+        return Response(fault.body or proxy_page(fault.status), fault.status, {**_HTML, **fault.headers})
+    body = error_body(fault.status) if fault.body is None else fault.body
+    return Response(body, fault.status, {"Content-Type": "application/json", **fault.headers})
+
+
+async def _deliver(scope: Scope, answer: _Answer, fault: Fault | None, receive: Receive, send: Send) -> None:
+    kind = None if fault is None else fault.kind
+    if kind in ("drop", "drop_after"):
+        scope["state"]["transport"].abort()
+        await _disconnected(receive)
+        return
+    headers = answer.headers
+    if fault is not None and kind == "truncate":
+        headers = headers + [
+            (n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in fault.headers.items()
+        ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if kind == "truncate":
+        half = answer.body[: len(answer.body) // 2]
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+        # Not abort(), which would throw away what is still to be written.
+        scope["state"]["transport"].close()
+        await _disconnected(receive)
+        return
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Wait until uvicorn knows that the connection is gone, lest it complains about the missing answer."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,326 @@
+"""A task of the tenant: its simulated life, and the JSON that the API shows of it."""
+
+from __future__ import annotations
+
+import uuid
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from airflow_provider_sptasks.emulator.clock import timestamp
+
+STUCK_AT = 40
+"""Where the progress of a task that never ends comes to a halt, in percent."""
+
+_CLOSING = 100
+_ENDED = 101
+_LAUNCHER = "cloudadmin"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """
+    A kind of task.
+
+    :param type: the name that filters by ``type`` know it by.
+    :param unique_name: the ``uniqueName`` of its tasks.
+    :param description: the description of a task, with ``{source}`` where the source's name goes.
+    :param definition: the description of the task definition.
+    :param executor: the class behind the task definition.
+    :param unit: what it counts.
+    :param targeted: it works on one source.
+    """
+
+    type: str
+    unique_name: str
+    description: str
+    definition: str
+    executor: str
+    unit: str
+    targeted: bool = True
+
+
+KINDS: Mapping[str, Kind] = {
+    "accounts": Kind(
+        "CLOUD_ACCOUNT_AGGREGATION",
+        "Cloud Account Aggregation",
+        "Aggregate accounts from {source} [source]",
+        "Aggregates from the specified application.",
+        "sources.task.AccountAggregationTask",
+        "accounts",
+    ),
+    "entitlements": Kind(
+        "CLOUD_GROUP_AGGREGATION",
+        "Cloud Group Aggregation",
+        "Aggregate entitlements from {source} [source]",
+        "Aggregates groups from the specified application.",
+        "sources.task.EntitlementAggregationTask",
+        "entitlements",
+    ),
+    "uncorrelated_accounts": Kind(
+        "CLOUD_PROCESS_UNCORRELATED_ACCOUNTS",
+        "Cloud Process Uncorrelated Accounts",
+        "Process uncorrelated accounts of {source} [source]",
+        "Processes uncorrelated accounts for the specified application.",
+        "sources.task.UncorrelatedAccountsTask",
+        "accounts",
+    ),
+    "account_deletion": Kind(
+        "ACCOUNT_DELETION",
+        "Account Deletion",
+        "Delete accounts of {source} [source]",
+        "Deletes accounts of the specified application.",
+        "sources.task.AccountDeletionTask",
+        "accounts",
+    ),
+    "role_refresh": Kind(
+        "CLOUD_REFRESH_ROLE",
+        "Cloud Refresh Role",
+        "Propagate role changes",
+        "Refreshes the assignments of roles.",
+        "roles.task.RoleRefreshTask",
+        "identities",
+        targeted=False,
+    ),
+    "identity_refresh": Kind(
+        "IDENTITY_REFRESH",
+        "Identity Refresh",
+        "Refresh identities",
+        "Refreshes the attributes of identities.",
+        "identities.task.IdentityRefreshTask",
+        "identities",
+        targeted=False,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """
+    A task and the life that it leads by the tenant's clock.
+
+    Its selection in lists, its order and its retention follow from this life, whatever ``fields`` shows
+    instead; only ``completionStatus`` and ``launcher`` are filtered by what is shown.
+
+    :param id: the task's id.
+    :param kind: a key of ``KINDS``.
+    :param source: the name of its source, ``None`` for a kind that has none.
+    :param source_id: the id of its source, ``None`` for a kind that has none.
+    :param launched: when it starts, in seconds since 1970; before that it doesn't exist.
+    :param duration: how long it runs, ``None`` for a task that never ends.
+    :param outcome: its ``completionStatus`` in the end.
+    :param completed_lead: how long before ``completionStatus`` ``completed`` is set.
+    :param messages: its messages in the end, as JSON.
+    :param fields: overrides of its JSON.
+    :param record: the JSON that a client's PATCH left; from then on the task doesn't change any more.
+    """
+
+    id: str
+    kind: str
+    source: str | None
+    source_id: str | None
+    launched: float
+    duration: float | None = 30.0
+    outcome: str = "SUCCESS"
+    completed_lead: float = 0.0
+    messages: tuple[Mapping[str, object], ...] = ()
+    fields: Mapping[str, object] = field(default_factory=dict)
+    record: Mapping[str, object] | None = None
+
+    def phase(self, now: float) -> int:
+        """
+        Return a number that changes whenever the JSON does: percent while it runs, more at the end.
+
+        :param now: the tenant's time.
+        """
+        elapsed = now - self.launched
+        if self.duration is None:
+            return max(0, min(STUCK_AT, int(elapsed)))
+        if elapsed >= self.duration:
+            return _ENDED
+        if elapsed >= self.duration - self.completed_lead:
+            return _CLOSING
+        return max(0, min(99, int(100 * elapsed / self.duration)))
+
+    def snapshot(self, now: float) -> dict[str, object]:
+        """
+        Return the task's JSON.
+
+        :param now: the tenant's time.
+        """
+        if self.record is not None:
+            return dict(self.record)
+        phase = self.phase(now)
+        kind = KINDS[self.kind]
+        percent = min(phase, 100)
+        total = 100 + zlib.crc32(self.id.encode()) % 4900
+        done = total * percent // 100
+        target = None
+        attributes: dict[str, object] = {"total": done, "optimizedAggregation": "enabled"}
+        if kind.targeted:
+            target = {"id": self.source_id, "type": "APPLICATION", "name": f"{self.source} [source]"}
+            attributes = {"appId": self.source_id, "applications": f"{self.source} [source]", **attributes}
+        attributes |= {"created": done // 50, "updated": done // 10, "deleted": done // 200}
+        document: dict[str, object] = {
+            "id": self.id,
+            "type": "QUARTZ",
+            "uniqueName": kind.unique_name,
+            "description": kind.description.format(source=self.source),
+            "parentName": None,
+            "launcher": _LAUNCHER,
+            "target": target,
+            "created": timestamp(self.launched),
+            "modified": self._modified(phase),
+            "launched": timestamp(self.launched),
+            "completed": self._completed(phase),
+            "completionStatus": self.outcome if phase == _ENDED else None,
+            "messages": list(self.messages) if phase == _ENDED else [],
+            "returns": [
+                {"name": "TASK_OUT_ACCOUNT_AGGREGATION_TOTAL", "attributeName": "total"},
+                {"name": "TASK_OUT_ACCOUNT_AGGREGATION_CREATED", "attributeName": "created"},
+                {"name": "TASK_OUT_ACCOUNT_AGGREGATION_UPDATED", "attributeName": "updated"},
+                {"name": "TASK_OUT_ACCOUNT_AGGREGATION_DELETED", "attributeName": "deleted"},
+            ],
+            "attributes": attributes,
+            "progress": _progress(percent, done, total, kind.unit),
+            "percentComplete": percent,
+            "taskDefinitionSummary": _definition(kind),
+        }
+        return document | dict(self.fields)
+
+    def completion_status(self, now: float) -> str | None:
+        """
+        Return what ``completionStatus`` shows.
+
+        :param now: the tenant's time.
+        """
+        shown = self.fields if self.record is None else self.record
+        if "completionStatus" in shown:
+            status = shown["completionStatus"]
+            return None if status is None else str(status)
+        return self.outcome if self.phase(now) == _ENDED else None
+
+    def launcher(self) -> str:
+        """Return who launched it."""
+        return str(self.fields.get("launcher", _LAUNCHER))
+
+    def ended(self, now: float, outcome: str) -> Task:
+        """
+        Return the task as it would be had it ended now, whatever it was doing.
+
+        :param now: the tenant's time.
+        :param outcome: its ``completionStatus``.
+        """
+        launched = min(self.launched, now)
+        fields = {key: value for key, value in self.fields.items() if key != "completionStatus"}
+        return replace(
+            self, launched=launched, duration=now - launched, outcome=outcome, fields=fields, record=None
+        )
+
+    def with_record(self, record: Mapping[str, object]) -> Task:
+        """
+        Return the task frozen in the state that a client's PATCH left.
+
+        :param record: the JSON.
+        """
+        return replace(self, record=record)
+
+    def _completed(self, phase: int) -> str | None:
+        if phase < _CLOSING or self.duration is None:
+            return None
+        return timestamp(self.launched + max(0.0, self.duration - self.completed_lead))
+
+    def _modified(self, phase: int) -> str | None:
+        if phase == 0:
+            return None
+        if self.duration is None:
+            return timestamp(self.launched + phase)
+        return timestamp(self.launched + self.duration * min(phase, 100) / 100)
+
+
+def stable_id(name: str) -> str:
+    """
+    Return the same 32 hexadecimal digits for the same name.
+
+    :param name: any text.
+    """
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"sailpoint:{name}").hex
+
+
+def message_json(text: str, outcome: str) -> dict[str, object]:
+    """
+    Return a task message as the API shows it.
+
+    :param text: the English text.
+    :param outcome: the ``completionStatus`` of the task, which decides the type of the message.
+    """
+    kind = {"SUCCESS": "INFO", "WARNING": "WARN"}.get(outcome.upper(), "ERROR")
+    return {
+        "type": kind,
+        "localizedText": {"locale": "en-US", "message": text},
+        "key": text,
+        "parameters": None,
+    }
+
+
+def new_task(
+    now: float,
+    *,
+    id: str | None = None,  # noqa: A002 - the API's own name for it
+    source: str = "Active Directory",
+    source_id: str | None = None,
+    kind: str = "accounts",
+    launched: float = 0.0,
+    duration: float | None = 30.0,
+    outcome: str = "SUCCESS",
+    completed_lead: float = 0.0,
+    messages: Sequence[str | Mapping[str, object]] = (),
+    fields: Mapping[str, object] | None = None,
+) -> Task:
+    """
+    Return a task as ``Emulator.add_task`` describes it.
+
+    :param now: the tenant's time.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind: {kind!r} is none of {', '.join(KINDS)}")
+    if duration is not None and duration < 0:
+        raise ValueError(f"duration: {duration!r} is negative")
+    if completed_lead < 0:
+        raise ValueError(f"completed_lead: {completed_lead!r} is negative")
+    if not outcome:
+        raise ValueError("outcome: is empty; a task that doesn't end has the duration None")
+    if fields and "id" in fields:
+        raise ValueError("fields: can't override the id; pass it as id")
+    targeted = KINDS[kind].targeted
+    return Task(
+        id=id or uuid.uuid4().hex,
+        kind=kind,
+        source=source if targeted else None,
+        source_id=(source_id or stable_id(source)) if targeted else None,
+        launched=now + launched,
+        duration=duration,
+        outcome=outcome,
+        completed_lead=completed_lead,
+        messages=tuple(message_json(m, outcome) if isinstance(m, str) else m for m in messages),
+        fields=dict(fields or {}),
+    )
+
+
+def _progress(percent: int, done: int, total: int, unit: str) -> str:
+    if percent == 0:
+        return "Initializing..."
+    if percent == 100:
+        return "Completed"
+    return f"Processed {done} of {total} {unit}"
+
+
+def _definition(kind: Kind) -> dict[str, object]:
+    return {
+        "id": stable_id(kind.type),
+        "uniqueName": kind.unique_name,
+        "description": kind.definition,
+        "parentName": kind.unique_name,
+        "executor": "sailpoint.task.ServiceTaskExecutor",
+        "arguments": {"mantisExecutor": f"com.sailpoint.mantis.{kind.executor}"},
+    }

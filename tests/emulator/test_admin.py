@@ -1,0 +1,127 @@
+"""The back door over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_provider_sptasks.emulator import Emulator
+from tests.emulator.conftest import Api
+
+
+def send(emulator: Emulator, method: str, path: str, body: Any = None) -> Any:
+    answer = requests.request(method, f"{emulator.url}/_emulator{path}", json=body, timeout=5)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_tasks(emulator: Emulator) -> None:
+    (added,) = send(
+        emulator, "POST", "/tasks", {"id": "x", "source": "SAP", "launched": "-1m", "duration": None}
+    )
+    assert added["id"] == "x"
+    assert send(emulator, "GET", "/tasks") == emulator.tasks()
+    done = send(emulator, "POST", "/tasks/x/complete", {"outcome": "ERROR"})
+    assert done["completionStatus"] == emulator.task("x")["completionStatus"] == "ERROR"
+    several = send(emulator, "POST", "/tasks", {"source": "App {n}", "count": 3})
+    assert len({task["id"] for task in several}) == 3
+    assert send(emulator, "POST", f"/tasks/{several[0]['id']}/complete")["completionStatus"] == "SUCCESS"
+
+
+def test_clock(emulator: Emulator) -> None:
+    emulator.add_task("x", duration=3600)
+    send(emulator, "POST", "/clock", {"advance": "1h"})
+    assert emulator.task("x")["completionStatus"] == "SUCCESS"
+
+
+def test_faults(emulator: Emulator, api: Api) -> None:
+    fault = {"status": 502, "kind": "html", "method": "GET", "path": "/beta/*", "times": 9, "probability": 1}
+    added = send(
+        emulator, "POST", "/faults", {**fault, "delay": "0.01s", "headers": {"A": "b"}, "body": "oh"}
+    )
+    assert added.items() >= fault.items()
+    answer = api.get("/beta/task-status")
+    assert (answer.status_code, answer.text, answer.headers["A"]) == (502, "oh", "b")
+    assert [active["id"] for active in send(emulator, "GET", "/faults")] == [added["id"]]
+    assert send(emulator, "DELETE", "/faults") == []
+    assert api.get("/beta/task-status").status_code == 200
+
+
+def test_requests(emulator: Emulator, api: Api) -> None:
+    api.get("/task-status/v1", limit=3)
+    logged = send(emulator, "GET", "/requests")
+    assert [entry["path"] for entry in logged] == ["/oauth/token", "/task-status/v1"]
+    assert logged[1]["query"] == {"limit": "3"}
+    assert send(emulator, "DELETE", "/requests") == []
+    assert emulator.requests == ()
+
+
+def test_revoke(emulator: Emulator, api: Api) -> None:
+    send(emulator, "POST", "/revoke", {"client_id": "somebody else"})
+    assert api.get("/task-status/v1").status_code == 200
+    send(emulator, "POST", "/revoke")
+    assert api.get("/task-status/v1").status_code == 401
+
+
+def test_reset_and_overview(api: Api) -> None:
+    with Emulator("demo") as emulator:
+        emulator.fail(500)
+        requests.get(f"{emulator.url}/task-status/v1", timeout=5)
+        overview = send(emulator, "GET", "/")
+        assert (overview["tasks"], overview["faults"], overview["requests"]) == (8, 1, 1)
+        assert overview["rateLimit"]["requests"] == 100
+        send(emulator, "POST", "/reset")
+        overview = send(emulator, "GET", "/")
+        assert (overview["tasks"], overview["faults"], overview["requests"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "problem"),
+    [
+        ("/tasks", b"{", 400, "not JSON"),
+        ("/tasks", b"[]", 400, "not a JSON object"),
+        ("/tasks", b'{"sorce": "x"}', 400, "unknown key 'sorce'"),
+        ("/tasks", b'{"duration": "soon"}', 400, "duration = 'soon' is not a duration"),
+        ("/tasks", b'{"id": "taken"}', 400, "already a task 'taken'"),
+        ("/tasks/nix/complete", b"", 404, "no task 'nix'"),
+        ("/tasks/taken/complete", b'{"outcome": 5}', 400, "outcome = 5 must be a text"),
+        ("/clock", b"", 400, "advance is missing"),
+        ("/clock", b'{"advance": "soon"}', 400, "advance = 'soon' is not a duration"),
+        ("/clock", b'{"back": 1}', 400, "unknown key 'back'"),
+        ("/faults", b'{"status": "x"}', 400, "status = 'x' is not of the type int"),
+        ("/faults", b'{"times": true}', 400, "times = True"),
+        ("/faults", b'{"status": 42}', 400, "status: 42"),
+        ("/faults", b'{"kind": "x"}', 400, "kind: 'x'"),
+        ("/faults", b'{"delay": "x"}', 400, "delay = 'x' is not a duration"),
+        ("/faults", b'{"headers": {"a": 1}}', 400, "must have texts as values"),
+        ("/faults", b'{"nix": 1}', 400, "unknown key 'nix'"),
+        ("/revoke", b'{"client_id": 5}', 400, "client_id = 5 must be a text"),
+    ],
+)
+def test_refusals(emulator: Emulator, path: str, body: bytes, status: int, problem: str) -> None:
+    emulator.add_task("taken")
+    answer = requests.post(f"{emulator.url}/_emulator{path}", data=body, timeout=5)
+    assert answer.status_code == status
+    assert problem in answer.json()["error"]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "www.localhost"])
+def test_foreign_host(emulator: Emulator, host: str) -> None:
+    answer = requests.post(
+        f"{emulator.url}/_emulator/reset", headers={"Host": host}, timeout=5, allow_redirects=False
+    )
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "localhost:1234"])
+def test_own_host(emulator: Emulator, host: str) -> None:
+    assert requests.get(f"{emulator.url}/_emulator/", headers={"Host": host}, timeout=5).status_code == 200
+
+
+def test_not_logged_nor_faulted(emulator: Emulator) -> None:
+    emulator.fail(500, path="*")
+    send(emulator, "GET", "/tasks")
+    assert emulator.requests == ()
+    assert requests.head(f"{emulator.url}/_emulator/", timeout=5).status_code == 200

@@ -1,0 +1,83 @@
+"""Scenario files."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_sptasks.emulator.scenario import ScenarioError, parse_duration, parse_scenario
+
+
+def test_everything() -> None:
+    text = """
+    description = "All keys"
+    [[task]]
+    id = "t{n}"
+    source = "App {n}"
+    kind = "entitlements"
+    launched = "-2h"
+    duration = "never"
+    outcome = "Error"
+    completed_lead = 5
+    messages = ["One", {type = "INFO", key = "two"}]
+    fields = {progress = "Odd"}
+    count = 3
+    every = "1.5m"
+    [[task]]
+    source_id = "s"
+    duration = 90
+    """
+    scenario = parse_scenario(text, "all")
+    assert (scenario.name, scenario.description) == ("all", "All keys")
+    first, _, third, last = scenario.tasks(10_000.0)
+    assert (first.id, first.source, first.kind) == ("t1", "App 1", "entitlements")
+    assert (first.launched, first.duration, first.completed_lead) == (2_800.0, None, 5.0)
+    assert (first.outcome, len(first.messages), first.fields) == ("Error", 2, {"progress": "Odd"})
+    assert (third.id, third.source, third.launched) == ("t3", "App 3", 2_620.0)
+    assert (last.source_id, last.duration, last.launched) == ("s", 90.0, 10_000.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("90s", 90), ("5m", 300), ("-2h", -7200), ("3d", 259_200), ("+1.5 m", 90), ("7", 7), (7, 7), (0.5, 0.5)],
+)
+def test_durations(value: object, seconds: float) -> None:
+    assert parse_duration(value, "x") == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[[task", "not valid TOML"),
+        ("tasks = 1", "unknown key 'tasks'; use description and [[task]]"),
+        ("description = 1", "description = 1 must be a text"),
+        ("task = 1", "task = 1 must be tables; write [[task]]"),
+        ("task = [1]", "task 1: 1 is not a table"),
+        ("[[task]]\n[[task]]\nsorce = 'x'", "task 2: unknown key 'sorce'; use id, source"),
+        ("[[task]]\nkind = 'account'", "task 1: kind = 'account' is not a kind; use accounts"),
+        ("[[task]]\nkind = 1", "task 1: kind = 1 must be a text"),
+        ("[[task]]\nsource = ' '", "task 1: source = ' ' must be a text that is not empty"),
+        (
+            "[[task]]\nlaunched = 'yesterday'",
+            "task 1: launched = 'yesterday' is not a duration; write \"90s\"",
+        ),
+        ("[[task]]\nlaunched = 'never'", "launched = 'never' is not a duration"),
+        ("[[task]]\nduration = true", "duration = True is not a duration"),
+        ("[[task]]\nduration = '-5m'", "duration = '-5m' is negative"),
+        ("[[task]]\nduration = '5 weeks'", "duration = '5 weeks' is not a duration"),
+        ("[[task]]\nevery = -1", "every = -1 is negative"),
+        ("[[task]]\ncount = 0", "count = 0 must be a whole number of at least 1"),
+        ("[[task]]\ncount = 1.5", "count = 1.5 must be"),
+        ("[[task]]\ncount = true", "count = True must be"),
+        ("[[task]]\nmessages = 'x'", "messages = 'x' must be a list of texts"),
+        ("[[task]]\nmessages = [1]", "messages = [1] must be a list of texts"),
+        ("[[task]]\nfields = 1", "fields = 1 must be a table"),
+        ("[[task]]\nfields = {id = 'x'}", "other than id"),
+        ("[[task]]\nid = 'x'\ncount = 2", "task 1: id = 'x' is the same for 2 tasks; put {n} into it"),
+        ("[[task]]\nid = 'x'\n[[task]]\nid = 'X'", "task 2: id = 'X' is taken by an earlier task"),
+    ],
+)
+def test_refusals(text: str, problem: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        parse_scenario(text, "mine.toml")
+    assert str(caught.value).startswith("scenario mine.toml")
+    assert problem in str(caught.value)
