@@ -88,7 +88,7 @@ def test_gate_by_xcom_waits_for_the_newest(dags: dict[str, DAG], tenant: Emulato
 
 def test_gate_many_maps_and_joins(dags: dict[str, DAG], tenant: Emulator) -> None:
     for number in range(3):
-        tenant.add_task(duration=15 + number, source=f"Source {number}")
+        tenant.add_task(duration=5 + number, source=f"Source {number}")
     tenant.add_task(launched=-3 * DAY, duration=None)
     dag_run = run(dags["sailpoint_gate_many"])
     assert states(dag_run) == {
