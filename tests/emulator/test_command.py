@@ -29,11 +29,14 @@ def test_serve(interrupt: signal.Signals) -> None:
     ) as process:
         assert process.stdout is not None
         first = process.stdout.readline().strip()
-        assert first.startswith("sailpoint://emulator:emulator-secret@http%3A%2F%2F127.0.0.1%3A")
-        overview = requests.get(f"http://127.0.0.1:{first.rpartition('%3A')[2]}/_emulator/", timeout=5).json()
-        assert (overview["tasks"], overview["rateLimit"]) == (8, None)
-        process.send_signal(interrupt)
-        assert process.wait(timeout=5) == 0
+        try:
+            assert first.startswith("sailpoint://http://emulator:emulator-secret@127.0.0.1:")
+            overview = requests.get(f"http://{first.rpartition('@')[2]}/_emulator/", timeout=5).json()
+            assert (overview["tasks"], overview["rateLimit"]) == (8, None)
+            process.send_signal(interrupt)
+            assert process.wait(timeout=5) == 0
+        finally:
+            process.kill()
         assert process.stderr is not None
         output, errors = process.stdout.read(), process.stderr.read()
     assert errors == ""
