@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +34,7 @@ def airflow_database() -> None:
 
 
 @pytest.fixture
-def tenant(sailpoint_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+def tenant(sailpoint_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     """A SailPoint tenant that the connection ``sailpoint_default`` leads to."""
     monkeypatch.setenv(CONNECTION, sailpoint_emulator.connection_uri)
     return sailpoint_emulator

@@ -49,7 +49,13 @@ class TestForms:
         assert SailPointHook().client.count_pending() == 0
 
     def test_a_form_sends_empty_fields_and_port_0(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        extra = {"api_version": "", "token_url": None, "proxies": {}, "timeout": None, "verify": ""}
+        extra: dict[str, Any] = {
+            "api_version": "",
+            "token_url": None,
+            "proxies": {},
+            "timeout": None,
+            "verify": "",
+        }
         monkeypatch.setenv(ENV, connection(port=0, schema="", extra=extra))
         settings = SailPointHook().settings
         assert settings.base_url == "https://acme.api.identitynow.com"

@@ -1,0 +1,89 @@
+"""What Airflow makes of the provider's metadata."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import airflow
+import jsonschema
+import pytest
+
+from airflow_provider_sptasks import __version__
+from airflow_provider_sptasks.client.api import API_VERSIONS
+from airflow_provider_sptasks.get_provider_info import get_provider_info
+from airflow_provider_sptasks.hooks.sailpoint import _EXTRAS, SailPointHook
+from tests.conftest import ROOT
+
+SCHEMAS = Path(airflow.__path__[0])
+
+
+@pytest.mark.parametrize("schema", ["provider_info.schema.json", "provider.yaml.schema.json"])
+def test_matches_airflows_schema(schema: str) -> None:
+    document = json.loads((SCHEMAS / schema).read_text())
+    document.pop("required")  # of an official provider's yaml: its state, its source dates
+    jsonschema.validate(get_provider_info(), document)
+
+
+def test_matches_airflows_schema_of_forms() -> None:
+    schema = json.loads((SCHEMAS / "customized_form_field_behaviours.schema.json").read_text())
+    jsonschema.validate(SailPointHook.get_ui_field_behaviour(), schema)
+
+
+def test_entry_point() -> None:
+    (entry_point,) = [
+        each
+        for each in entry_points(group="apache_airflow_provider")
+        if each.dist and each.dist.name == "airflow-provider-sptasks"
+    ]
+    assert entry_point.load()() == get_provider_info()
+    assert entry_point.dist is not None
+    assert entry_point.dist.version == __version__
+
+
+def test_form_and_hook_agree() -> None:
+    (connection_type,) = get_provider_info()["connection-types"]
+    module, _, name = connection_type["hook-class-name"].rpartition(".")
+    hook = getattr(import_module(module), name)
+    assert (hook.conn_type, hook.hook_name) == ("sailpoint", connection_type["hook-name"])
+    assert connection_type["conn-fields"].keys() == _EXTRAS.keys()
+    assert set(connection_type["conn-fields"]["api_version"]["schema"]["enum"]) == set(API_VERSIONS)
+
+
+def test_every_module_is_listed() -> None:
+    info = get_provider_info()
+    for kind in ("hooks", "sensors", "operators"):
+        listed = {module for each in info[kind] for module in each["python-modules"]}
+        files = (ROOT / "airflow_provider_sptasks" / kind).glob("[!_]*.py")
+        assert listed == {f"airflow_provider_sptasks.{kind}.{file.stem}" for file in files}
+        assert all(import_module(module) for module in listed)
+
+
+def test_is_light() -> None:
+    """Every component of Airflow asks for the metadata: it must not import the hook."""
+    code = (
+        "import sys, airflow_provider_sptasks.get_provider_info as info; info.get_provider_info();"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'airflow', 'requests', 'tenacity'}))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("list", "airflow-provider-sptasks"),
+        ("hooks", "airflow_provider_sptasks.hooks.sailpoint.SailPointHook"),
+        ("widgets", "requests_per_10s"),
+        ("behaviours", "sailpoint"),
+    ],
+)
+def test_airflow_lists_it(command: str, expected: str) -> None:
+    arguments = [sys.executable, "-m", "airflow", "providers", command, "--output", "json"]
+    answer = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert expected in answer.stdout
+    assert "sptasks" not in answer.stderr, "nothing to complain about"

@@ -1,0 +1,163 @@
+"""Every block, table and link of the README is true."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, BaseOperator
+
+from airflow_provider_sptasks.client.api import API_VERSIONS
+from airflow_provider_sptasks.client.client import TaskStatusClient
+from airflow_provider_sptasks.client.models import TaskStatus
+from airflow_provider_sptasks.emulator import Emulator
+from airflow_provider_sptasks.hooks.sailpoint import _EXTRAS, SailPointHook
+from airflow_provider_sptasks.operators.sailpoint import SailPointClearPendingTasksOperator
+from airflow_provider_sptasks.sensors.sailpoint import SailPointTaskSensor
+from tests.conftest import CONNECTION, ROOT
+
+README = (ROOT / "README.md").read_text()
+SECTIONS = {part.partition("\n")[0]: part for part in re.split(r"^## ", README, flags=re.MULTILINE)}
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def first_column(section: str, heading: str) -> list[str]:
+    """The names in backticks in the first column of the table with that heading."""
+    lines = SECTIONS[section].splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {heading} "))
+    names: list[str] = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        names += re.findall(r"`(\w+)[^`]*`", line.split("|")[1])
+    return names
+
+
+def arguments(operator: type[BaseOperator]) -> set[str]:
+    return set(inspect.signature(operator.__init__).parameters) - {"self", "kwargs"}
+
+
+def run(code: str) -> dict[str, Any]:
+    namespace: dict[str, Any] = {"__name__": "readme"}
+    exec(compile(code, "README.md", "exec"), namespace)
+    return namespace
+
+
+def test_first_dag_runs_its_gate(tenant: Emulator) -> None:
+    gate = run(blocks("python")[0])["gate"]
+    assert gate.dag.dag_id == "load_accounts"
+    assert gate.downstream_task_ids == {"load"}
+    tenant.add_task(id=gate.task_status_id, launched=-60, duration=1)
+    assert gate.poke({"ti": None}).is_done
+
+
+@pytest.mark.parametrize("section", ["Sensor", "Operator"])
+def test_operator_examples_can_be_parsed(section: str) -> None:
+    with DAG("readme"):
+        (code,) = blocks("python", SECTIONS[section])
+        run(code)
+
+
+def test_hook_example(tenant: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    task = tenant.add_task(duration=None)
+    (code,) = blocks("python", SECTIONS["Hook"])
+    run(code)
+    first, second = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("20")]
+    assert first.startswith(f"Cloud Account Aggregation of Active Directory ({task.id}) ")
+    assert second == "1"
+
+
+def test_fixture_example(sailpoint_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = blocks("python", SECTIONS["Emulator"])
+    run(code)["test_gate_opens"](sailpoint_emulator, monkeypatch)
+
+
+def test_scenario_example(tmp_path: Path) -> None:
+    (scenario,) = blocks("toml")
+    path = tmp_path / "scenario.toml"
+    path.write_text(scenario)
+    with Emulator(str(path)) as emulator:
+        (task,) = emulator.tasks()
+    assert task["completionStatus"] is None
+
+
+def test_connection_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = blocks("bash", SECTIONS["Connection"])
+    values = [word.partition("=")[2] for word in shlex.split(code) if word.startswith(f"{CONNECTION}=")]
+    assert len(values) == 2
+    for value in values:
+        monkeypatch.setenv(CONNECTION, value)
+        settings = SailPointHook().settings
+        assert settings.base_url == "https://acme.api.identitynow.com"
+        assert (settings.client_id, settings.client_secret) == ("CLIENT_ID", "CLIENT_SECRET")
+
+
+def test_xcom_example() -> None:
+    (text,) = blocks("json")
+    example = json.loads(text)
+    complete = TaskStatus.from_json(example).to_json()
+    assert {name: complete[name] for name in example} == example
+    named = set(re.findall(r"`(\w+)`", SECTIONS["Sensor"].rsplit("(and", 1)[1]))
+    assert example.keys() | named == complete.keys()
+
+
+def test_shell_commands() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"\bmake (\w+)", README)) - {"it"}:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+@pytest.mark.parametrize(
+    ("section", "heading", "expected"),
+    [
+        ("Connection", "field", set(_EXTRAS)),
+        ("Sensor", "argument", arguments(SailPointTaskSensor)),
+        ("Operator", "argument", arguments(SailPointClearPendingTasksOperator)),
+        ("Versions", "`api_version`", set(API_VERSIONS)),
+    ],
+)
+def test_tables_are_complete(section: str, heading: str, expected: set[str]) -> None:
+    assert set(first_column(section, heading)) == expected
+
+
+def test_client_methods() -> None:
+    public = {name for name in vars(TaskStatusClient) if not name.startswith("_")}
+    assert set(first_column("Hook", "method of `client`")) == public - {"with_retry", "close"}
+
+
+@pytest.mark.parametrize(
+    ("section", "operator"),
+    [("Sensor", SailPointTaskSensor), ("Operator", SailPointClearPendingTasksOperator)],
+)
+def test_defaults_in_tables(section: str, operator: type[BaseOperator]) -> None:
+    parameters = inspect.signature(operator.__init__).parameters
+    told = re.findall(r"^\| `(\w+)` \|.*\| (.+?) \|$", SECTIONS[section], re.MULTILINE)
+    assert len(told) >= 4
+    for name, default in told:
+        if default != "the connection's":
+            actual = str(parameters[name].default).removesuffix(".0").replace("'", '"')
+            assert default.strip("`").removesuffix(" s") == actual, name
+
+
+@pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md", "benchmarks/README.md"])
+def test_links_lead_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text()
+    anchors = {re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in SECTIONS}
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in anchors
+        elif "://" not in target:
+            assert (ROOT / document).parent.joinpath(target).exists(), target
+
+
+def test_folders_exist() -> None:
+    for folder in re.findall(r"`([\w/]+/)`", SECTIONS["Development"]):
+        assert (ROOT / folder).is_dir() or (ROOT / "airflow_provider_sptasks" / folder).is_dir(), folder
