@@ -25,6 +25,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {"integration-name": integration, "python-modules": [f"{package}.operators.sailpoint"]}
         ],
+        "triggers": [{"integration-name": integration, "python-modules": [f"{package}.triggers.sailpoint"]}],
         "connection-types": [
             {
                 "connection-type": "sailpoint",
@@ -69,6 +70,12 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "What a process may send of the 100 that SailPoint allows; "
                         "80 where it is left empty.",
                         "schema": {"type": ["integer", "null"], "minimum": 5, "maximum": 100},
+                    },
+                    "poll_share": {
+                        "label": "Poll share",
+                        "description": "Part of SailPoint's limit that many deferred gates take up; "
+                        "0.1 where it is left empty.",
+                        "schema": {"type": ["number", "null"], "minimum": 0.01, "maximum": 1},
                     },
                 },
             }

@@ -13,6 +13,9 @@ from airflow_provider_sptasks.client.pacing import TENANT_LIMIT
 # Below this a task could not be read and then cleared within seconds.
 MIN_REQUESTS = 5
 
+# A thousand gates are looked at every 5 seconds.
+DEFAULT_POLL_SHARE = 0.1
+
 # The administration UI is at {tenant}.{domain}, the API at {tenant}.api.{domain}.
 _DOMAINS = (
     "identitynow.com",
@@ -39,6 +42,8 @@ class ClientSettings:
     :param proxies: proxy URLs by scheme, as ``requests`` takes them
     :param requests_per_10s: requests that this process may send in 10 seconds, 5 to 100: SailPoint allows
         100 for each client id and API version, in all processes together
+    :param poll_share: the part of SailPoint's limit that the looks of all deferred gates of a process take
+        up while many of them wait, 0.01 to 1; a gate's own ``poke_interval`` may need more
     :raises ValueError: a field can't be right; the message names it
     """
 
@@ -51,6 +56,7 @@ class ClientSettings:
     verify: bool | str = True
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     requests_per_10s: int = 80
+    poll_share: float = DEFAULT_POLL_SHARE
 
     def __post_init__(self) -> None:
         for name, value in (("client_id", self.client_id), ("client_secret", self.client_secret)):
@@ -65,6 +71,8 @@ class ClientSettings:
                 f"requests_per_10s {self.requests_per_10s!r} is out of range. "
                 f"Give {MIN_REQUESTS} to {TENANT_LIMIT}, which is what SailPoint allows."
             )
+        if not 0.01 <= self.poll_share <= 1:
+            raise ValueError(f"poll_share {self.poll_share!r} is out of range. Give 0.01 to 1.")
         _ = (self.base_url, self.token_endpoint, self.version)  # raise for what can't be right
 
     @property

@@ -41,7 +41,8 @@ class SailPointHook(BaseHook):
     * host: the tenant's name (``acme``), its API host (``acme.api.identitynow.com``) or a full URL
     * login and password: client id and client secret, of a personal access token for what clears tasks
     * extra, all optional: ``api_version``, ``token_url``, ``timeout`` (seconds), ``verify`` (whether TLS is
-      verified, or the path of a CA bundle), ``proxies`` (URLs by scheme), ``requests_per_10s``
+      verified, or the path of a CA bundle), ``proxies`` (URLs by scheme), ``requests_per_10s``,
+      ``poll_share`` (of SailPoint's limit, for deferred gates)
 
     :param sailpoint_conn_id: the Airflow connection
     :param api_version: ``beta``, ``v2024``, ``v2025``, ``v2026`` or ``v1``; ``None`` for the connection's,
@@ -223,6 +224,7 @@ _EXTRAS: Mapping[str, Callable[[str, object], Any]] = {
     "verify": _verify,
     "proxies": _proxies,
     "requests_per_10s": _whole_number,
+    "poll_share": _number,
 }
 
 

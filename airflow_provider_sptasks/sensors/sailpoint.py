@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, conf
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_sptasks.arguments import check_literals, texts
 from airflow_provider_sptasks.client.api import check_id
 from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError, UnauthorizedError
-from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
+from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.exceptions import (
     SailPointRequestError,
     SailPointTaskFailedError,
     SailPointTaskNotFoundError,
 )
+from airflow_provider_sptasks.waiting import Narrator, completion_statuses, failure, judge, task_not_found
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
     from airflow_provider_sptasks.client.client import TaskStatusClient
     from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
+    from airflow_provider_sptasks.triggers.sailpoint import SailPointTaskTrigger
 
 # A look that fails is tried again for at most this long before the sensor goes on with its own rhythm.
 LONGEST_LOOK = 60.0
@@ -53,6 +57,8 @@ class SailPointTaskSensor(BaseSensorOperator):
         (templated)
     :param not_found_grace: for how long after the first look, in seconds or as a ``timedelta``, a task may
         be unknown to the tenant, which needs a moment to show one that was just started
+    :param deferrable: wait in the triggerer, where all gates of a connection share their requests and none
+        holds a worker slot; ``poke_interval`` is then the longest that a look may take to come
     :raises ValueError: a literal argument can't be right, when the DAG is parsed
     :raises SailPointTaskFailedError: a task ended with a status that isn't accepted
     :raises SailPointTaskNotFoundError: the tenant doesn't know a task
@@ -70,6 +76,7 @@ class SailPointTaskSensor(BaseSensorOperator):
         sailpoint_conn_id: str = "sailpoint_default",
         api_version: str | None = None,
         not_found_grace: float | timedelta = 60.0,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -79,11 +86,14 @@ class SailPointTaskSensor(BaseSensorOperator):
         self.api_version = api_version
         self.not_found_grace = not_found_grace
         check_literals(task_status_id, "task_status_id", check_id)
-        self._accepted = _completion_statuses(accepted_statuses)
+        self.deferrable = deferrable
+        self._accepted = completion_statuses(accepted_statuses)
         self._grace = _duration(not_found_grace, "not_found_grace")
         self._first_look: datetime | None = None
-        self._trouble: SailPointError | None = None
-        self._told: dict[str, str] = {}
+
+    @cached_property
+    def _narrator(self) -> Narrator:
+        return Narrator(self.log)
 
     @cached_property
     def hook(self) -> SailPointHook:
@@ -94,28 +104,65 @@ class SailPointTaskSensor(BaseSensorOperator):
         retry = RetryPolicy(deadline=min(self.poke_interval, LONGEST_LOOK))
         return SailPointHook(self.sailpoint_conn_id, self.api_version, retry=retry)
 
+    def execute(self, context: Context) -> Any:
+        """Wait in the sensor's mode, or look once and then wait in the triggerer."""
+        if not self.deferrable:
+            return super().execute(context)
+        started = time.monotonic()
+        try:
+            # What is done already is not deferred: a trigger that fires at once may get lost.
+            look = self.poke(context)
+        except AirflowFailException as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException("Skipping: soft_fail or never_fail is set.") from error
+            raise
+        if look.is_done:
+            return look.xcom_value
+        left = timedelta(seconds=max(self.timeout - (time.monotonic() - started), 0.0))
+        return self.defer(trigger=self._trigger(), method_name="execute_complete", timeout=left)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ARG002 - Airflow's
+        """Judge what the trigger saw."""
+        if "not_found" in event:
+            raise SailPointTaskNotFoundError(event["not_found"])
+        if "refused" in event:
+            raise SailPointRequestError(event["refused"])
+        found = {status.id: status for status in map(TaskStatus.from_json, event["statuses"])}
+        look = self._judge(self._ids(), found)
+        if not look.is_done:
+            raise SailPointRequestError(f"The trigger came back before all tasks had ended: {event}")
+        return look.xcom_value
+
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once at all tasks, and judge what is there."""
         ids = self._ids()
         if self._first_look is None:
             self._first_look = self._waiting_since(context)
-            self.log.info("Waiting for the completion of %s", ", ".join(ids))
+            self._narrator.begin(ids)
         must_exist = datetime.now(UTC) - self._first_look >= self._grace
         try:
             found = self._look(ids, must_exist)
         except SailPointError as error:
             if not error.retryable:
                 raise SailPointRequestError(str(error)) from error
-            if self._trouble is None:
-                self.log.warning("Can't see the tasks at the moment, waiting on: %s", error)
-            self._trouble = error
+            self._narrator.trouble(error)
             return PokeReturnValue(is_done=False)
         except ValueError as error:
             raise SailPointRequestError(str(error)) from error
-        if self._trouble is not None:
-            self.log.info("The tasks can be seen again")
-            self._trouble = None
         return self._judge(ids, found)
+
+    def _trigger(self) -> SailPointTaskTrigger:
+        from airflow_provider_sptasks.triggers.sailpoint import SailPointTaskTrigger
+
+        first_look = self._first_look or datetime.now(UTC)
+        return SailPointTaskTrigger(
+            task_status_ids=self._ids(),
+            accepted_statuses=None if self._accepted is None else sorted(self._accepted),
+            sailpoint_conn_id=self.sailpoint_conn_id,
+            api_version=self.api_version,
+            poke_interval=self.poke_interval,
+            not_found_until=(first_look + self._grace).timestamp(),
+        )
 
     def _ids(self) -> list[str]:
         try:
@@ -144,63 +191,20 @@ class SailPointTaskSensor(BaseSensorOperator):
             try:
                 found[missing] = client.get(missing)
             except NotFoundError as error:
-                raise SailPointTaskNotFoundError(
-                    f"task_status_id {missing!r} is unknown to the tenant, or older than the 90 days that it "
-                    f"keeps. Check the id, and that connection {self.sailpoint_conn_id!r} is of the right "
-                    f"tenant. {error}"
-                ) from error
+                raise task_not_found(missing, self.sailpoint_conn_id, error) from error
         return found
 
     def _judge(self, ids: Sequence[str], found: Mapping[str, TaskStatus]) -> PokeReturnValue:
-        """Decide what the tasks' statuses mean: the one place that does, whatever the sensor's mode."""
-        for status in found.values():
-            self._tell(status)
-        refused = [each for each in found.values() if each.is_complete and not self._accepts(each)]
-        if refused:
-            raise SailPointTaskFailedError("; ".join(map(_failure, refused)))
-        if not all(each in found and found[each].is_complete for each in ids):
+        self._narrator.look(found)
+        verdict = judge(ids, found, self._accepted)
+        if verdict.refused:
+            raise SailPointTaskFailedError(failure(verdict.refused))
+        if not verdict.is_done:
             return PokeReturnValue(is_done=False)
         results = [found[each].to_json() for each in ids]
         return PokeReturnValue(
             is_done=True, xcom_value=results[0] if isinstance(self.task_status_id, str) else results
         )
-
-    def _accepts(self, status: TaskStatus) -> bool:
-        return self._accepted is None or status.completion_status in self._accepted
-
-    def _tell(self, status: TaskStatus) -> None:
-        """Log a task once for each change of its progress."""
-        if status.is_complete:
-            counters = ", ".join(f"{name} {value}" for name, value in status.counters.items())
-            line = f"{status.outcome()}{f': {counters}' if counters else ''}"
-        else:
-            percent = "" if status.percent_complete is None else f" ({status.percent_complete} %)"
-            line = f"{status}: {status.progress or 'pending'}{percent}"
-        if self._told.get(status.id) != line:
-            self._told[status.id] = line
-            self.log.info("%s", line)
-
-
-def _failure(status: TaskStatus) -> str:
-    messages = "; ".join(status.messages[:3])
-    return f"{status.outcome()}{f': {messages}' if messages else ''}"
-
-
-def _completion_statuses(names: str | Iterable[str] | None) -> frozenset[CompletionStatus] | None:
-    if names is None:
-        return None
-    known = [status for status in CompletionStatus if status is not CompletionStatus.UNKNOWN]
-    statuses = set()
-    for name in [names] if isinstance(names, str) else names:
-        status = CompletionStatus.parse(name) if isinstance(name, str) else CompletionStatus.UNKNOWN
-        if status not in known:
-            raise ValueError(
-                f"accepted_statuses holds {name!r}. Use some of {', '.join(known)}, or None for any."
-            )
-        statuses.add(status)
-    if not statuses:
-        raise ValueError(f"accepted_statuses is empty. Use {', '.join(known)}, or None for any.")
-    return frozenset(statuses)
 
 
 def _duration(value: float | timedelta, name: str) -> timedelta:

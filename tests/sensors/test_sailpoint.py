@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -13,7 +14,9 @@ from airflow.sdk.exceptions import (
     AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    TaskDeferred,
 )
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.exceptions import (
@@ -25,11 +28,12 @@ from airflow_provider_sptasks.sensors.sailpoint import SailPointTaskSensor
 from tests.context import TaskInstance, context
 
 UNKNOWN = "f" * 32
-MODES = ("poke", "reschedule")
+MODES = ("poke", "reschedule", "deferrable")
 
 
-def sensor(task_status_id: Any, **kwargs: Any) -> SailPointTaskSensor:
-    settings: dict[str, Any] = {"poke_interval": 0.1, "timeout": 20} | kwargs
+def sensor(task_status_id: Any, *, mode: str = "poke", **kwargs: Any) -> SailPointTaskSensor:
+    how = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
+    settings: dict[str, Any] = {"poke_interval": 0.1, "timeout": 20} | how | kwargs
     return SailPointTaskSensor(task_id="gate", task_status_id=task_status_id, **settings)
 
 
@@ -37,6 +41,8 @@ def run(mode: str, make: Callable[[], SailPointTaskSensor]) -> Any:
     """Run a sensor to its end; in reschedule mode each look is a new object, as it is a new process."""
     if mode == "poke":
         return make().execute(context())
+    if mode == "deferrable":
+        return deferred(make)
     ti = TaskInstance()
     while True:
         started = datetime.now(UTC)
@@ -45,6 +51,26 @@ def run(mode: str, make: Callable[[], SailPointTaskSensor]) -> Any:
         except AirflowRescheduleException as again:
             ti.first_reschedule = ti.first_reschedule or started
             time.sleep(max(0.0, (again.reschedule_date - datetime.now(UTC)).total_seconds()))
+
+
+def deferred(make: Callable[[], SailPointTaskSensor]) -> Any:
+    """Run a sensor on a worker, its trigger in an event loop, and the rest on another worker."""
+    try:
+        return make().execute(context())
+    except TaskDeferred as deferral:
+        _, kwargs = deferral.trigger.serialize()
+        trigger = type(deferral.trigger)(**json.loads(json.dumps(kwargs)))
+        timeout = deferral.timeout.total_seconds() if deferral.timeout else None
+
+        async def first_event() -> TriggerEvent:
+            async with asyncio.timeout(timeout):
+                return await anext(trigger.run())
+
+        try:
+            payload = json.loads(json.dumps(asyncio.run(first_event()).payload))
+        except TimeoutError:  # Airflow ends a deferred task so
+            return make().resume_execution("__fail__", {"error": "Trigger timeout"}, context())
+        return make().resume_execution(deferral.method_name, {"event": payload}, context())
 
 
 def list_requests(tenant: Emulator) -> int:

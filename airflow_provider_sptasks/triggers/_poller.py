@@ -1,0 +1,362 @@
+"""
+One poller for all who wait in a process: ten thousand tasks cost as many requests as they fill.
+
+There is one poller for each event loop, connection and API version, alive while anybody waits. It looks at
+the tasks whose turn has come, as many as fit in a request, and hands what it saw to whoever waits for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import heapq
+import itertools
+import logging
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_sptasks.client.client import TaskStatusClient
+from airflow_provider_sptasks.client.errors import BadRequestError, SailPointError, UnauthorizedError
+from airflow_provider_sptasks.client.models import TaskStatus
+from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
+from airflow_provider_sptasks.client.retry import RetryPolicy
+from airflow_provider_sptasks.client.settings import DEFAULT_POLL_SHARE
+from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# So many ids of 32 digits fit in a request line of 8 KB.
+IDS_IN_A_REQUEST = 200
+# Nobody is looked at more often than that, unless it asks for it with its own interval.
+SHORTEST_ROUND = 5.0
+# Those whose turn comes within this part of a round ride along.
+RIDE_ALONG = 0.5
+# Between processes that were started together, rounds drift apart by up to this part.
+JITTER = 0.1
+LONGEST_BACKOFF = 30.0
+# A connection that can't be read may be back in a moment: the API server may be restarting.
+CONNECTION_GRACE = 60.0
+
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str | None], Poller]] = (
+    WeakKeyDictionary()
+)
+
+
+@dataclass
+class Look:
+    """
+    What is new for one waiter.
+
+    :param found: the tasks that were seen and differ from when they were seen last
+    :param missing: the tasks that were looked for and not seen
+    :param trouble: why nothing could be seen, where that is so
+    """
+
+    found: dict[str, TaskStatus] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+    trouble: SailPointError | None = None
+
+
+class Waiter:
+    """One who waits for news of some tasks. Made by :meth:`Poller.join`."""
+
+    __slots__ = ("_error", "_future", "_news", "interval", "leave")
+
+    def __init__(self, interval: float) -> None:
+        self.interval = interval
+        self.leave: Callable[[], None] = lambda: None
+        self._news: Look | None = None
+        self._error: BaseException | None = None
+        self._future: asyncio.Future[None] | None = None
+
+    async def look(self) -> Look:
+        """
+        Wait for news.
+
+        :raises SailPointError: the tenant refuses, and will go on to do so
+        """
+        while self._news is None and self._error is None:
+            self._future = asyncio.get_running_loop().create_future()
+            await self._future
+        if self._error is not None:
+            raise self._error
+        news, self._news = self._news, None
+        assert news is not None  # noqa: S101 - for mypy: the loop saw to it
+        return news
+
+    def tell_found(self, status: TaskStatus) -> None:
+        """Hand it a task that was seen and is new or has changed."""
+        self._tell().found[status.id] = status
+
+    def tell_missing(self, task_status_id: str) -> None:
+        """Hand it the id of a task that was looked for and not seen."""
+        self._tell().missing.add(task_status_id)
+
+    def tell_trouble(self, error: SailPointError) -> None:
+        """Hand it what keeps the poller from seeing anything at the moment."""
+        self._tell().trouble = error
+
+    def fail(self, error: BaseException) -> None:
+        """Hand it what it can't wait out."""
+        self._error = error
+        self._wake()
+
+    def _tell(self) -> Look:
+        if self._news is None:
+            self._news = Look()
+            self._wake()
+        return self._news
+
+    def _wake(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+
+@dataclass(eq=False, slots=True)
+class _Turn:
+    """A task that somebody waits for, and when it is to be looked at next."""
+
+    task_status_id: str
+    due: float
+    waiters: set[Waiter] = field(default_factory=set)
+    seen: TaskStatus | None = None
+
+
+def poller(sailpoint_conn_id: str, api_version: str | None) -> Poller:
+    """
+    Return the poller of the running event loop for a connection and API version; made if there is none.
+
+    :param sailpoint_conn_id: the Airflow connection
+    :param api_version: the API version; ``None`` for the connection's
+    """
+    pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
+    key = (sailpoint_conn_id, api_version)
+    if key not in pollers:
+        pollers[key] = Poller(*key, on_close=lambda: pollers.pop(key))
+    return pollers[key]
+
+
+class Poller:
+    """
+    Looks at tasks for all who wait for them, until the last one leaves. Made by :func:`poller`.
+
+    :param sailpoint_conn_id: the Airflow connection
+    :param api_version: the API version; ``None`` for the connection's
+    :param on_close: called when the last one has left
+    """
+
+    def __init__(
+        self, sailpoint_conn_id: str, api_version: str | None, *, on_close: Callable[[], object]
+    ) -> None:
+        self._sailpoint_conn_id = sailpoint_conn_id
+        self._api_version = api_version
+        self._on_close = on_close
+        self._loop = asyncio.get_running_loop()
+        self._turns: dict[str, _Turn] = {}
+        self._queue: list[tuple[float, int, _Turn]] = []
+        self._order = itertools.count()
+        self._joined = asyncio.Event()
+        self._client: TaskStatusClient | None = None
+        # Of its own, so that slow answers delay nobody else's events.
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sailpoint-poller")
+        # In a context of its own: it must not log into the task log of the trigger that came first.
+        self._task = self._loop.create_task(self._run(), context=contextvars.Context())
+        self._task.add_done_callback(self._ended)
+
+    def join(self, task_status_ids: Iterable[str], interval: float) -> Waiter:
+        """
+        Wait for tasks; the first look comes at once.
+
+        :param task_status_ids: SailPoint's ids of the tasks
+        :param interval: the longest that a look at them may take to come, in seconds
+        :return: whose ``look()`` gives the news, and whose ``leave()`` must be called in the end
+        """
+        waiter = Waiter(interval)
+        turns = []
+        for task_status_id in task_status_ids:
+            turn = self._turns.get(task_status_id)
+            if turn is None:
+                turn = self._turns[task_status_id] = _Turn(task_status_id, self._loop.time())
+                self._enqueue(turn)
+            elif turn.seen is not None:
+                waiter.tell_found(turn.seen)
+            turn.waiters.add(waiter)
+            turns.append(turn)
+        waiter.leave = lambda: self._leave(waiter, turns)
+        self._joined.set()
+        return waiter
+
+    async def confirm(self, task_status_id: str) -> TaskStatus:
+        """
+        Ask for one task by itself, which tells for certain whether the tenant knows it.
+
+        :param task_status_id: SailPoint's id of the task
+        :raises NotFoundError: it doesn't
+        """
+        return await self._ask(lambda client: client.get(task_status_id))
+
+    def _leave(self, waiter: Waiter, turns: Sequence[_Turn]) -> None:
+        for turn in turns:
+            turn.waiters.discard(waiter)
+            if not turn.waiters:
+                self._turns.pop(turn.task_status_id, None)
+        if not self._turns and not self._task.done():
+            self._task.cancel()
+            self._close()
+
+    def _close(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._on_close()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Let a fault of the poller itself reach everybody: nobody may wait for ever."""
+        if task.cancelled():
+            return
+        error = task.exception() or RuntimeError("The poller ended while somebody waited")
+        waiters = {waiter for turn in self._turns.values() for waiter in turn.waiters}
+        self._turns.clear()
+        self._close()
+        for waiter in waiters:
+            waiter.fail(error)
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            turns = await self._due()
+            try:
+                await self._look(turns)
+            except SailPointError as error:
+                if not error.retryable:
+                    for turn in turns:
+                        for waiter in turn.waiters:
+                            waiter.fail(error)
+                    continue
+                failures += 1
+                if failures == 1:
+                    log.warning("Can't look at tasks of %s at the moment: %s", self._sailpoint_conn_id, error)
+                await self._back_off(turns, error, failures)
+            else:
+                if failures:
+                    log.info("Can look at tasks of %s again", self._sailpoint_conn_id)
+                failures = 0
+
+    async def _due(self) -> list[_Turn]:
+        """Wait until somebody's turn has come; take those who ride along, as many as fit in a request."""
+        while True:
+            while self._queue and not self._is_current(*self._queue[0][::2]):
+                heapq.heappop(self._queue)
+            wait = self._queue[0][0] - self._loop.time() if self._queue else None
+            if wait is not None and wait <= 0:
+                break
+            self._joined.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._joined.wait(), wait)
+        latest = self._loop.time() + self._round() * RIDE_ALONG
+        turns: list[_Turn] = []
+        while self._queue and len(turns) < self._most and self._queue[0][0] <= latest:
+            due, _, turn = heapq.heappop(self._queue)
+            if self._is_current(due, turn):
+                turns.append(turn)
+        return turns
+
+    def _is_current(self, due: float, turn: _Turn) -> bool:
+        return bool(turn.waiters) and turn.due == due
+
+    @property
+    def _most(self) -> int:
+        # A list that holds completed tasks only is read after all pending ones, which is worth it once.
+        lists_pending = self._client is None or self._client.settings.version.lists_pending
+        return IDS_IN_A_REQUEST if lists_pending else max(len(self._turns), 1)
+
+    def _round(self) -> float:
+        """How long a round takes that keeps to the poller's share of the limit, in seconds."""
+        share = self._client.settings.poll_share if self._client else DEFAULT_POLL_SHARE
+        requests = math.ceil(len(self._turns) / IDS_IN_A_REQUEST)
+        return max(SHORTEST_ROUND, requests * WINDOW / (TENANT_LIMIT * share))
+
+    def _enqueue(self, turn: _Turn) -> None:
+        heapq.heappush(self._queue, (turn.due, next(self._order), turn))
+
+    async def _look(self, turns: Sequence[_Turn]) -> None:
+        try:
+            found = await self._ask(lambda client: client.find(turn.task_status_id for turn in turns))
+        except BadRequestError:
+            if len(turns) == 1:
+                raise
+            # One of them is to blame; the others must not suffer for it.
+            await self._look_apart(turns)
+            return
+        looked_at = self._loop.time()
+        for turn in turns:
+            self._tell(turn, found.get(turn.task_status_id))
+            if turn.waiters:
+                interval = min(self._round(), *(waiter.interval for waiter in turn.waiters))
+                turn.due = looked_at + interval * random.uniform(1 - JITTER, 1)  # noqa: S311 - no secret
+                self._enqueue(turn)
+
+    async def _look_apart(self, turns: Sequence[_Turn]) -> None:
+        middle = len(turns) // 2
+        for half in (turns[:middle], turns[middle:]):
+            try:
+                await self._look(half)
+            except BadRequestError as error:
+                for waiter in half[0].waiters:
+                    waiter.fail(error)
+
+    @staticmethod
+    def _tell(turn: _Turn, status: TaskStatus | None) -> None:
+        for waiter in turn.waiters:
+            if status is None:
+                waiter.tell_missing(turn.task_status_id)
+            elif status != turn.seen:
+                waiter.tell_found(status)
+        turn.seen = status
+
+    async def _back_off(self, turns: Sequence[_Turn], error: SailPointError, failures: int) -> None:
+        for turn in turns:
+            self._enqueue(turn)
+            turn.seen = None  # so that the next look is news: the trouble is over
+            for waiter in turn.waiters:
+                waiter.tell_trouble(error)
+        wait = (
+            error.retry_after
+            if error.retry_after is not None
+            else min(2.0 ** (failures - 1), LONGEST_BACKOFF)
+        )
+        await asyncio.sleep(wait * random.uniform(1, 1 + JITTER))  # noqa: S311 - no secret
+
+    async def _ask(self, question: Callable[[TaskStatusClient], T]) -> T:
+        """Ask the tenant in the poller's thread; after a 401 once more with the connection read again."""
+        client = self._client or await self._connect()
+        try:
+            return await self._in_thread(lambda: question(client))
+        except UnauthorizedError:
+            client = await self._connect()
+            return await self._in_thread(lambda: question(client))
+
+    async def _connect(self) -> TaskStatusClient:
+        retry = RetryPolicy(deadline=LONGEST_BACKOFF, max_attempts=1)
+        give_up_at = self._loop.time() + CONNECTION_GRACE
+        while True:
+            hook = SailPointHook(self._sailpoint_conn_id, self._api_version, retry=retry)
+            try:
+                # Not in the poller's own thread, which may be busy with another question.
+                self._client = await asyncio.to_thread(hook.get_conn)
+                return self._client
+            except AirflowNotFoundException:
+                if self._loop.time() > give_up_at:
+                    raise
+            await asyncio.sleep(1.0)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._executor, work)
