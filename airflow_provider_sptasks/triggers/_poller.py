@@ -23,12 +23,12 @@ from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
+from airflow_provider_sptasks.client.api import check_id
 from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.errors import BadRequestError, SailPointError, UnauthorizedError
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
 from airflow_provider_sptasks.client.retry import RetryPolicy
-from airflow_provider_sptasks.client.settings import DEFAULT_POLL_SHARE
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ RIDE_ALONG = 0.5
 # Between processes that were started together, rounds drift apart by up to this part.
 JITTER = 0.1
 LONGEST_BACKOFF = 30.0
-# A connection that can't be read may be back in a moment: the API server may be restarting.
+# Airflow says that a connection doesn't exist also while its API server is restarting.
 CONNECTION_GRACE = 60.0
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str | None], Poller]] = (
@@ -166,7 +166,7 @@ class Poller:
         self._queue: list[tuple[float, int, _Turn]] = []
         self._order = itertools.count()
         self._joined = asyncio.Event()
-        self._client: TaskStatusClient | None = None
+        self._client: TaskStatusClient
         # Of its own, so that slow answers delay nobody else's events.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sailpoint-poller")
         # In a context of its own: it must not log into the task log of the trigger that came first.
@@ -180,10 +180,12 @@ class Poller:
         :param task_status_ids: SailPoint's ids of the tasks
         :param interval: the longest that a look at them may take to come, in seconds
         :return: whose ``look()`` gives the news, and whose ``leave()`` must be called in the end
+        :raises ValueError: an id can't be one
         """
+        ids = [check_id(each, "task_status_id") for each in task_status_ids]
         waiter = Waiter(interval)
         turns = []
-        for task_status_id in task_status_ids:
+        for task_status_id in ids:
             turn = self._turns.get(task_status_id)
             if turn is None:
                 turn = self._turns[task_status_id] = _Turn(task_status_id, self._loop.time())
@@ -231,6 +233,7 @@ class Poller:
 
     async def _run(self) -> None:
         failures = 0
+        await self._connect()
         while True:
             turns = await self._due()
             try:
@@ -275,14 +278,13 @@ class Poller:
     @property
     def _most(self) -> int:
         # A list that holds completed tasks only is read after all pending ones, which is worth it once.
-        lists_pending = self._client is None or self._client.settings.version.lists_pending
-        return IDS_IN_A_REQUEST if lists_pending else max(len(self._turns), 1)
+        lists_pending = self._client.settings.version.lists_pending
+        return IDS_IN_A_REQUEST if lists_pending else len(self._turns)
 
     def _round(self) -> float:
         """How long a round takes that keeps to the poller's share of the limit, in seconds."""
-        share = self._client.settings.poll_share if self._client else DEFAULT_POLL_SHARE
         requests = math.ceil(len(self._turns) / IDS_IN_A_REQUEST)
-        return max(SHORTEST_ROUND, requests * WINDOW / (TENANT_LIMIT * share))
+        return max(SHORTEST_ROUND, requests * WINDOW / (TENANT_LIMIT * self._client.settings.poll_share))
 
     def _enqueue(self, turn: _Turn) -> None:
         heapq.heappush(self._queue, (turn.due, next(self._order), turn))
@@ -337,14 +339,14 @@ class Poller:
 
     async def _ask(self, question: Callable[[TaskStatusClient], T]) -> T:
         """Ask the tenant in the poller's thread; after a 401 once more with the connection read again."""
-        client = self._client or await self._connect()
         try:
-            return await self._in_thread(lambda: question(client))
+            return await self._loop.run_in_executor(self._executor, question, self._client)
         except UnauthorizedError:
-            client = await self._connect()
-            return await self._in_thread(lambda: question(client))
+            await self._connect()
+            return await self._loop.run_in_executor(self._executor, question, self._client)
 
-    async def _connect(self) -> TaskStatusClient:
+    async def _connect(self) -> None:
+        """Read the connection; one that can't be found may be back in a moment."""
         retry = RetryPolicy(deadline=LONGEST_BACKOFF, max_attempts=1)
         give_up_at = self._loop.time() + CONNECTION_GRACE
         while True:
@@ -352,11 +354,8 @@ class Poller:
             try:
                 # Not in the poller's own thread, which may be busy with another question.
                 self._client = await asyncio.to_thread(hook.get_conn)
-                return self._client
+                return
             except AirflowNotFoundException:
                 if self._loop.time() > give_up_at:
                     raise
             await asyncio.sleep(1.0)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await self._loop.run_in_executor(self._executor, work)
