@@ -27,6 +27,10 @@ os.environ |= {
 os.environ.pop(CONNECTION, None)
 
 
+def pytest_unconfigure() -> None:
+    _home.cleanup()
+
+
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
     """Give the Airflow home a database, which ``dag.test()`` needs."""
