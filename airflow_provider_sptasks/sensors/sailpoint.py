@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_sptasks.arguments import check_literals, texts
+from airflow_provider_sptasks.arguments import check_api_version, check_literals, cut_list, texts
 from airflow_provider_sptasks.client.api import check_id
 from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError, UnauthorizedError
-from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
+from airflow_provider_sptasks.client.models import MAX_TEXT, CompletionStatus, TaskStatus
 from airflow_provider_sptasks.exceptions import (
     SailPointRequestError,
     SailPointTaskFailedError,
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 # A look that fails is tried again for at most this long before the sensor goes on with its own rhythm.
 LONGEST_LOOK = 60.0
+# The sensor comes back by itself, so a look need not be tried more often.
+ATTEMPTS = 4
+EMPTY = "task_status_id is an empty list. Give one id at least."
 
 
 class SailPointTaskSensor(BaseSensorOperator):
@@ -34,8 +38,8 @@ class SailPointTaskSensor(BaseSensorOperator):
     Waits until tasks of SailPoint have ended: until their ``completionStatus`` is set.
 
     Succeeds when all of them ended with an accepted status, and returns the task status as
-    :meth:`~airflow_provider_sptasks.client.models.TaskStatus.to_json` gives it, or a list of them in the
-    order of the ids where a list of ids was given. All of them are asked for in one request.
+    :meth:`~airflow_provider_sptasks.client.models.TaskStatus.to_json` gives it, or a list of them, each
+    once and in the order of the ids, where a list of ids was given. All of them are asked for in one request.
 
     Fails at once, and without retry, when one of them ended otherwise, since an ended task never changes;
     when the tenant doesn't know one of them; and when it refuses the request (400, 401, 403). Whatever
@@ -65,7 +69,7 @@ class SailPointTaskSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        task_status_id: str | Iterable[str] | XComArg,
+        task_status_id: str | Sequence[str] | XComArg,
         accepted_statuses: str | Iterable[str] | None = ("SUCCESS", "WARNING"),
         sailpoint_conn_id: str = "sailpoint_default",
         api_version: str | None = None,
@@ -78,7 +82,10 @@ class SailPointTaskSensor(BaseSensorOperator):
         self.sailpoint_conn_id = sailpoint_conn_id
         self.api_version = api_version
         self.not_found_grace = not_found_grace
+        if isinstance(task_status_id, (list, tuple)) and not task_status_id:
+            raise ValueError(EMPTY)
         check_literals(task_status_id, "task_status_id", check_id)
+        check_api_version(api_version)
         self._accepted = _completion_statuses(accepted_statuses)
         self._grace = _duration(not_found_grace, "not_found_grace")
         self._first_look: datetime | None = None
@@ -91,7 +98,8 @@ class SailPointTaskSensor(BaseSensorOperator):
         from airflow_provider_sptasks.client.retry import RetryPolicy
         from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 
-        retry = RetryPolicy(deadline=min(self.poke_interval, LONGEST_LOOK))
+        deadline = min(self.poke_interval, self.timeout, LONGEST_LOOK)
+        retry = RetryPolicy(deadline=deadline, max_attempts=ATTEMPTS)
         return SailPointHook(self.sailpoint_conn_id, self.api_version, retry=retry)
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -99,7 +107,7 @@ class SailPointTaskSensor(BaseSensorOperator):
         ids = self._ids()
         if self._first_look is None:
             self._first_look = self._waiting_since(context)
-            self.log.info("Waiting for the completion of %s", ", ".join(ids))
+            self.log.info("Waiting for the completion of %s", cut_list(ids))
         must_exist = datetime.now(UTC) - self._first_look >= self._grace
         try:
             found = self._look(ids, must_exist)
@@ -123,7 +131,7 @@ class SailPointTaskSensor(BaseSensorOperator):
         except ValueError as error:
             raise SailPointRequestError(str(error)) from error
         if not ids:
-            raise SailPointRequestError("task_status_id is an empty list. Give one id at least.")
+            raise SailPointRequestError(EMPTY)
         return ids
 
     def _waiting_since(self, context: Context) -> datetime:
@@ -135,7 +143,7 @@ class SailPointTaskSensor(BaseSensorOperator):
             return self._find(self.hook.client, ids, must_exist)
         except UnauthorizedError:
             # The credentials may have been rotated while the sensor waited: read the connection again.
-            self.__dict__.pop("hook", None)
+            self.__dict__.pop("hook").client.close()
             return self._find(self.hook.client, ids, must_exist)
 
     def _find(self, client: TaskStatusClient, ids: Sequence[str], must_exist: bool) -> dict[str, TaskStatus]:
@@ -157,7 +165,7 @@ class SailPointTaskSensor(BaseSensorOperator):
             self._tell(status)
         refused = [each for each in found.values() if each.is_complete and not self._accepts(each)]
         if refused:
-            raise SailPointTaskFailedError("; ".join(map(_failure, refused)))
+            raise SailPointTaskFailedError(cut_list(map(_failure, refused), "; "))
         if not all(each in found and found[each].is_complete for each in ids):
             return PokeReturnValue(is_done=False)
         results = [found[each].to_json() for each in ids]
@@ -182,13 +190,15 @@ class SailPointTaskSensor(BaseSensorOperator):
 
 
 def _failure(status: TaskStatus) -> str:
-    messages = "; ".join(status.messages[:3])
+    messages = "; ".join(message[:MAX_TEXT] for message in status.messages[:3])
     return f"{status.outcome()}{f': {messages}' if messages else ''}"
 
 
 def _completion_statuses(names: str | Iterable[str] | None) -> frozenset[CompletionStatus] | None:
     if names is None:
         return None
+    if not isinstance(names, Iterable):
+        raise ValueError(f"accepted_statuses is {type(names).__name__}, not names. It can't come by XCom.")
     known = [status for status in CompletionStatus if status is not CompletionStatus.UNKNOWN]
     statuses = set()
     for name in [names] if isinstance(names, str) else names:
@@ -206,7 +216,7 @@ def _completion_statuses(names: str | Iterable[str] | None) -> frozenset[Complet
 def _duration(value: float | timedelta, name: str) -> timedelta:
     if isinstance(value, timedelta):
         duration = value
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         duration = timedelta(seconds=value)
     else:
         raise ValueError(f"{name} {value!r} is neither seconds nor a timedelta.")
