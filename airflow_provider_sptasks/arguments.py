@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from enum import Enum
+from typing import Final
+
+from airflow_provider_sptasks.client.api import api_version
 
 Check = Callable[[object, str], str]
+
+
+class NotGiven(Enum):
+    """
+    The default of an argument for which ``None`` must not mean that it was left out.
+
+    A mapped task's value, or one that was computed, may turn out to be ``None``.
+    """
+
+    NOT_GIVEN = "not given"
+
+
+NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 
 
 def check_literals(value: object, name: str, check: Check) -> None:
@@ -16,17 +33,35 @@ def check_literals(value: object, name: str, check: Check) -> None:
     :param check: checks one text, and gets the name too
     :raises ValueError: a literal can't be right
     """
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (Iterator, Set)):
+        raise ValueError(f"{name} is a {type(value).__name__}, which has no lasting order. Give a list.")
+    if isinstance(value, (list, tuple)):
         literals = list(value)
     elif isinstance(value, (str, int, float, Mapping, type(None))):
         literals = [value]
     else:
         return
     for literal in literals:
-        if isinstance(literal, str) and ("{{" in literal or "{%" in literal):
+        if isinstance(literal, str) and is_template(literal):
             continue
         if isinstance(literal, (str, int, float, Mapping, type(None))):
             check(literal, name)
+
+
+def is_template(text: str) -> bool:
+    """Whether Airflow will render a text before the task runs."""
+    return "{{" in text or "{%" in text
+
+
+def check_flag(value: object, name: str) -> bool:
+    """
+    Refuse what is neither ``True`` nor ``False``: any text would count as true.
+
+    :raises ValueError: it is something else
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} {value!r} is neither True nor False. It can't be a template.")
+    return value
 
 
 def texts(value: object, name: str, check: Check) -> list[str]:
@@ -44,6 +79,18 @@ def texts(value: object, name: str, check: Check) -> list[str]:
     return [check(value, name)]
 
 
+def cut_list(items: Iterable[str], separator: str = ", ") -> str:
+    """
+    Join the first ten of some texts, and say how many more there are.
+
+    :param items: the texts
+    :param separator: what stands between them
+    """
+    listed = list(items)
+    more = [f"and {len(listed) - 10} more"] if len(listed) > 10 else []
+    return separator.join(listed[:10] + more)
+
+
 def check_text(value: object, name: str) -> str:
     """
     Refuse what is no text, or an empty one.
@@ -56,3 +103,14 @@ def check_text(value: object, name: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{name} {value!r} is not a text with something in it.")
     return value.strip()
+
+
+def check_api_version(value: object) -> None:
+    """
+    Check an API version that stands in the DAG file.
+
+    :param value: the argument: ``None``, a name or a template
+    :raises ValueError: there is no such version
+    """
+    if value is not None and not (isinstance(value, str) and is_template(value)):
+        api_version(value)

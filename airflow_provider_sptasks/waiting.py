@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_sptasks.arguments import cut_list
 from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError
-from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
+from airflow_provider_sptasks.client.models import MAX_TEXT, CompletionStatus, TaskStatus
 from airflow_provider_sptasks.exceptions import SailPointTaskNotFoundError
 
 
@@ -54,6 +55,8 @@ def completion_statuses(names: str | Iterable[str] | None) -> frozenset[Completi
     """
     if names is None:
         return None
+    if not isinstance(names, Iterable):
+        raise ValueError(f"accepted_statuses is {type(names).__name__}, not names. It can't come by XCom.")
     known = [status for status in CompletionStatus if status is not CompletionStatus.UNKNOWN]
     statuses = set()
     for name in [names] if isinstance(names, str) else names:
@@ -78,9 +81,12 @@ def task_not_found(
 
 def failure(refused: Iterable[TaskStatus]) -> str:
     """Say for a person how tasks ended that should have ended otherwise."""
-    return "; ".join(
-        ": ".join(filter(None, (each.outcome(), "; ".join(each.messages[:3])))) for each in refused
-    )
+    return cut_list(map(_failure, refused), "; ")
+
+
+def _failure(status: TaskStatus) -> str:
+    messages = "; ".join(message[:MAX_TEXT] for message in status.messages[:3])
+    return f"{status.outcome()}{f': {messages}' if messages else ''}"
 
 
 class Narrator:
@@ -97,7 +103,7 @@ class Narrator:
 
     def begin(self, task_status_ids: Sequence[str]) -> None:
         """Tell what is awaited."""
-        self._log.info("Waiting for the completion of %s", ", ".join(task_status_ids))
+        self._log.info("Waiting for the completion of %s", cut_list(task_status_ids))
 
     def trouble(self, error: SailPointError) -> None:
         """Tell that the tasks can't be seen, when that starts."""

@@ -8,6 +8,7 @@ documents and SDK pages for Task Management, and its page on standard collection
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,9 +29,13 @@ from airflow_provider_sptasks.client.errors import (
 )
 from airflow_provider_sptasks.client.models import TaskStatus
 
+log = logging.getLogger(__name__)
+
 MAX_PAGE_SIZE = 250
 # Common gateways refuse a request line over 8 KB; the rest is for the method and the protocol.
 MAX_TARGET_LENGTH = 8000
+
+LONGEST_BAN = 1_200.0
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 READ_SCOPE = "idn:task-management:read"
@@ -89,7 +94,7 @@ API_VERSIONS: Mapping[str, ApiVersion] = {
 DEFAULT_API_VERSION = "v1"
 
 
-def api_version(name: str) -> ApiVersion:
+def api_version(name: object) -> ApiVersion:
     """
     Look a version up.
 
@@ -97,7 +102,7 @@ def api_version(name: str) -> ApiVersion:
     :raises ValueError: it is another
     """
     try:
-        return API_VERSIONS[name]
+        return API_VERSIONS[name]  # type: ignore[index]
     except (KeyError, TypeError):
         raise ValueError(f"api_version {name!r} is unknown. Use one of {', '.join(API_VERSIONS)}.") from None
 
@@ -361,7 +366,13 @@ def decode_tasks(request: Request, response: Response) -> list[TaskStatus]:
             f"{request.method} {request.path} should be answered with a JSON array, "
             f"not with {type(payload).__name__}"
         )
-    return [TaskStatus.from_json(item) for item in payload]
+    tasks = []
+    for item in payload:
+        try:
+            tasks.append(TaskStatus.from_json(item))
+        except UnexpectedPayloadError as error:  # it must not keep the others from being seen
+            log.warning("%s %s: passed over an entry. %s", request.method, request.path, error)
+    return tasks
 
 
 def decode_count(request: Request, response: Response) -> int:
@@ -437,7 +448,8 @@ def parse_retry_after(text: str | None) -> float | None:
     """
     Read ``Retry-After``, which holds seconds or a date.
 
-    :return: seconds from now, never negative; ``None`` where there is none or it can't be read
+    :return: seconds from now, at most those of SailPoint's longest ban, never negative; ``None`` where there
+        is none or it can't be read
     """
     if text is None:
         return None
@@ -450,7 +462,7 @@ def parse_retry_after(text: str | None) -> float | None:
             return None
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         seconds = (moment - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), 86_400.0) if seconds == seconds else None
+    return min(max(seconds, 0.0), LONGEST_BAN) if seconds == seconds else None
 
 
 def _hint(request: Request, response: Response) -> str | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError
+from airflow_provider_sptasks.client.errors import NotFoundError, NotSentError, SailPointError
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ FRESHNESS = 5.0
 BATCH_SECONDS = 4.0
 # The tenant takes about 0.3 s for a PATCH; so many at once use up the pace of 8 per second.
 WORKERS = 4
+# The tenant may keep "completed" with less precision than it is sent.
+SAME_TIME = 1.0
 
 
 class ClearOutcome(StrEnum):
@@ -53,8 +55,8 @@ class ClearResult:
     error: str | None = None
 
 
-class _StoppedError(Exception):
-    """Ends a wait, and all that stands around it, when the clearing is stopped."""
+class StoppedError(Exception):
+    """The clearing was stopped; what was settled until then was told."""
 
 
 class Clearing:
@@ -68,101 +70,112 @@ class Clearing:
         without any task being settled
     :param completion_status: the status to set
     :param stop: set it to stop: nothing more is sent
+    :param note: told what became of each task as soon as it is known, from several threads
     """
 
-    def __init__(self, client: TaskStatusClient, *, completion_status: str, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        client: TaskStatusClient,
+        *,
+        completion_status: str,
+        stop: threading.Event,
+        note: Callable[[ClearResult], object],
+    ) -> None:
         self._completion_status = completion_status
         self._stop = stop
+        self._note = note
         self._retry = replace(client.retry, sleep=self._sleep)
         self._client = client.with_retry(replace(self._retry, max_attempts=1))
         self._batch = max(1, int(client.settings.requests_per_10s / 10 * BATCH_SECONDS))
         self._sent: dict[str, datetime] = {}
 
-    def run(self, task_status_ids: Iterable[str]) -> Iterator[ClearResult]:
+    def run(self, tasks: Iterable[TaskStatus]) -> None:
         """
-        Clear tasks, and tell what became of each as soon as it is known.
+        Clear tasks; return when what became of each was told.
 
-        :param task_status_ids: SailPoint's ids of the tasks, each once
+        :param tasks: the tasks, as they were when they were selected
+        :raises StoppedError: it was stopped before
         """
-        todo = deque(task_status_ids)
+        todo = deque(tasks)
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="sailpoint-clear") as pool:
-            while todo and not self._stop.is_set():
+            while todo:
                 try:
-                    results = self._retry.call(lambda: self._round(todo, pool), "Clearing tasks")
-                except _StoppedError:
-                    return
+                    self._retry.call(lambda: self._round(todo, pool), "Clearing tasks")
                 except SailPointError as error:
-                    results = [ClearResult(each, ClearOutcome.FAILED, error=str(error)) for each in todo]
-                    todo.clear()
-                yield from results
+                    for task in todo:
+                        self._note(ClearResult(task.id, ClearOutcome.FAILED, task, str(error)))
+                    return
 
-    def _round(self, todo: deque[str], pool: ThreadPoolExecutor) -> list[ClearResult]:
+    def _round(self, todo: deque[TaskStatus], pool: ThreadPoolExecutor) -> None:
         """
         Read a batch and patch what is pending in it; what could not be settled goes to the end.
 
         :raises SailPointError: nothing was settled
         """
+        self._sleep(0)
         batch = [todo.popleft() for _ in range(min(self._batch, len(todo)))]
-        results: list[ClearResult] = []
+        unsettled = list(batch)
         trouble: SailPointError | None = None
         try:
             fresh_until = time.monotonic() + FRESHNESS
-            found = self._client.find(batch)
-            attempts = pool.map(lambda each: self._settle(each, found.get(each), fresh_until), batch)
-            for attempt in attempts:
-                if isinstance(attempt, ClearResult):
-                    results.append(attempt)
-                else:
-                    trouble = attempt
+            found = self._client.find([task.id for task in batch])
+            attempts = pool.map(lambda task: self._settle(task, found.get(task.id), fresh_until), batch)
+            for task, problem in zip(batch, attempts, strict=True):
+                if problem is None:
+                    unsettled.remove(task)
+                trouble = trouble or problem
         finally:
-            settled = {result.task_status_id for result in results}
-            todo.extend(each for each in batch if each not in settled)
-        if trouble is not None and not results:
+            todo.extend(unsettled)
+        if trouble is not None and len(unsettled) == len(batch):
             raise trouble
-        return results
 
     def _settle(
-        self, task_status_id: str, status: TaskStatus | None, fresh_until: float
-    ) -> ClearResult | SailPointError | None:
-        """Return what became of a task, or why that is not known yet; nothing when stopped."""
-        if self._stop.is_set():
-            return None
+        self, task: TaskStatus, status: TaskStatus | None, fresh_until: float
+    ) -> SailPointError | None:
+        """Tell what became of a task; return why that is not known yet, where it isn't."""
+        self._sleep(0)
         try:
             if status is None:
-                status = self._client.get(task_status_id)
+                status = self._client.get(task.id)
             if status.is_complete:
-                ours = self._is_cleared(status, self._sent.get(task_status_id))
-                outcome = ClearOutcome.CLEARED if ours else ClearOutcome.ALREADY_COMPLETE
-                return ClearResult(task_status_id, outcome, status)
-            return self._patch(status, fresh_until)
-        except _StoppedError:
-            return None
+                outcome = ClearOutcome.CLEARED if self._is_ours(status) else ClearOutcome.ALREADY_COMPLETE
+                self._note(ClearResult(task.id, outcome, status))
+            else:
+                self._note(self._patch(status, fresh_until))
         except NotFoundError:
-            return ClearResult(task_status_id, ClearOutcome.NOT_FOUND, status)
+            self._note(ClearResult(task.id, ClearOutcome.NOT_FOUND, status or task))
         except SailPointError as error:
             if error.retryable:
                 return error
-            return ClearResult(task_status_id, ClearOutcome.FAILED, status, str(error))
+            self._note(ClearResult(task.id, ClearOutcome.FAILED, status or task, str(error)))
+        return None
 
     def _patch(self, status: TaskStatus, fresh_until: float) -> ClearResult:
-        left = max(fresh_until - time.monotonic(), 0.0)
+        left = fresh_until - time.monotonic()
+        if left <= 0:
+            raise NotSentError(f"{status} was not cleared yet: it must be read again first")
         client = self._client.with_retry(replace(self._client.retry, deadline=left))
-        completed = self._sent[status.id] = datetime.now(UTC)
-        after = client.clear(status.id, self._completion_status, completed)
-        if self._is_cleared(after, completed):
+        completed = datetime.now(UTC)
+        try:
+            after = client.clear(status.id, self._completion_status, completed)
+        except NotSentError:
+            raise
+        except SailPointError:
+            self._sent[status.id] = completed
+            raise
+        if after.completion_status is CompletionStatus.parse(self._completion_status):
             return ClearResult(status.id, ClearOutcome.CLEARED, after)
-        shown = after.completion_status_text
-        error = (
-            f"The tenant took the PATCH, but shows completionStatus {shown!r} and completed {after.completed}"
-        )
+        error = f"The tenant took the PATCH, but shows completionStatus {after.completion_status_text!r}"
         return ClearResult(status.id, ClearOutcome.FAILED, after, error)
 
-    def _is_cleared(self, status: TaskStatus, completed: datetime | None) -> bool:
-        if completed is None or status.completed is None:
+    def _is_ours(self, status: TaskStatus) -> bool:
+        """Whether a task that has ended did so by a PATCH of ours whose answer was lost."""
+        sent = self._sent.get(status.id)
+        if sent is None or status.completed is None:
             return False
-        same_time = abs((status.completed - completed).total_seconds()) < 0.001
+        same_time = abs((status.completed - sent).total_seconds()) <= SAME_TIME
         return same_time and status.completion_status is CompletionStatus.parse(self._completion_status)
 
     def _sleep(self, seconds: float) -> None:
         if self._stop.wait(seconds):
-            raise _StoppedError
+            raise StoppedError

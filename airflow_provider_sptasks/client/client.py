@@ -20,7 +20,7 @@ from airflow_provider_sptasks.client.auth import ClientCredentialsAuth
 from airflow_provider_sptasks.client.errors import (
     APIError,
     BadRequestError,
-    PaceError,
+    NotSentError,
     RateLimitedError,
     TransportError,
     UnauthorizedError,
@@ -37,6 +37,8 @@ T = TypeVar("T")
 HEADERS = {"Accept": "application/json", "X-SailPoint-Experimental": "true"}
 CONNECTIONS = 16
 TOO_LONG = (400, 414, 431)
+# With more, the request line would be too long: all are read then, and the others passed over.
+MAX_FILTERED_SOURCES = 100
 # A certificate that doesn't verify, or a URL that is none: requests' other ValueErrors.
 HOPELESS = (requests.exceptions.SSLError, ValueError)
 
@@ -143,6 +145,13 @@ class TaskStatusClient:
         :param page_size: tasks in a page, 1 to 250
         :raises ValueError: a criterion that this API version doesn't have, or a page size out of range
         """
+        for name, values in {
+            "task_status_ids": task_status_ids,
+            "source_ids": source_ids,
+            "completion_statuses": completion_statuses,
+            "launchers": launchers,
+        }.items():
+            _refuse_single(values, name)
         if not 1 <= page_size <= api.MAX_PAGE_SIZE:
             raise ValueError(f"page_size {page_size!r} is out of range. Give 1 to {api.MAX_PAGE_SIZE}.")
         given = api.task_filters(
@@ -175,6 +184,7 @@ class TaskStatusClient:
             read; only :meth:`get` tells for certain
         :raises ValueError: an id can't be one
         """
+        _refuse_single(task_status_ids, "task_status_ids")
         wanted = dict.fromkeys(api.check_id(each, "task_status_id") for each in task_status_ids)
         found: dict[str, TaskStatus] = {}
         if wanted and not self._version.lists_pending:
@@ -205,13 +215,14 @@ class TaskStatusClient:
 
         :param source_ids: only tasks of these sources
         """
+        _refuse_single(source_ids, "source_ids")
+        wanted = None if source_ids is None else {each.casefold() for each in source_ids}
         if self._version.lists_pending:
-            yield from self.list(pending=True, source_ids=source_ids, sorters="created")
-            return
-        wanted = None if source_ids is None else set(source_ids)
-        for task in self._pages(lambda offset: api.pending_tasks(self._version, offset=offset)):
-            if wanted is None or task.source_id in wanted:
-                yield task
+            narrow = source_ids if wanted is not None and len(wanted) <= MAX_FILTERED_SOURCES else None
+            tasks = self.list(pending=True, source_ids=narrow, sorters="created")
+        else:
+            tasks = self._pages(lambda offset: api.pending_tasks(self._version, offset=offset))
+        return (task for task in tasks if wanted is None or (task.source_id or "").casefold() in wanted)
 
     def count_pending(self) -> int:
         """
@@ -267,29 +278,47 @@ class TaskStatusClient:
             offset += len(page)
 
     def _call(self, request: api.Request, decode: Callable[[api.Request, api.Response], T]) -> T:
-        """Send within the pace, try again as the policy says, and read the answer."""
-        started = time.monotonic()
+        """Try until it succeeds, fails for good, or the policy's deadline is near; read the answer."""
+        deadline = time.monotonic() + self.retry.deadline
+        return self.retry.call(
+            lambda: decode(request, self._attempt(request, deadline)), f"{request.method} {request.path}"
+        )
 
-        def attempt() -> T:
-            self._keep_pace(request, started)
+    def _attempt(self, request: api.Request, deadline: float) -> api.Response:
+        """Send once, and once more if the token was refused: it may have been revoked."""
+        token = self._auth.token()
+        try:
+            return self._send_in_time(request, deadline)
+        except UnauthorizedError:
+            self._auth.token(refused=token)
+            return self._send_in_time(request, deadline)
+
+    def _send_in_time(self, request: api.Request, deadline: float) -> api.Response:
+        self._keep_pace(request, deadline)
+        try:
             response = self._send(request, self.settings.base_url + request.target, auth=self._auth)
-            self._note_deprecation(request, response)
-            return decode(request, response)
+        except RateLimitedError as error:
+            self._pacer.hold(1.0 if error.retry_after is None else error.retry_after)
+            raise
+        self._note_deprecation(request, response)
+        return response
 
-        return self.retry.call(attempt, f"{request.method} {request.path}")
-
-    def _keep_pace(self, request: api.Request, started: float) -> None:
-        left = max(started + self.retry.deadline - time.monotonic(), 0.0)
-        wait = self._pacer.reserve(left)
-        if wait > left:
-            raise PaceError(
-                f"{request.method} {request.path} was not sent: the client's own pace allows it in "
-                f"{wait:.1f} s",
-                retry_after=wait,
-            )
+    def _keep_pace(self, request: api.Request, deadline: float) -> None:
+        """Wait for a place within the pace, but not beyond the deadline: then nothing is sent."""
+        wait = self._pacer.reserve(max(deadline - time.monotonic(), 0.0))
         while wait > 0:
+            if wait > deadline - time.monotonic():
+                raise NotSentError(
+                    f"{request.method} {request.path} was not sent: the client's own pace allows it in "
+                    f"{wait:.1f} s, which is after the call's deadline",
+                    retry_after=wait,
+                )
             self.retry.sleep(wait)
             wait = self._pacer.held()
+        if self.retry.deadline and time.monotonic() > deadline:
+            raise NotSentError(
+                f"{request.method} {request.path} was not sent: the call's deadline has passed"
+            )
 
     def _send(self, request: api.Request, url: str, auth: Callable[..., Any]) -> api.Response:
         try:
@@ -313,10 +342,7 @@ class TaskStatusClient:
         response = api.Response(answer.status_code, headers, answer.content)
         if 200 <= response.status < 300:
             return response
-        refusal = api.decode_error(request, response)
-        if isinstance(refusal, RateLimitedError):
-            self._pacer.hold(1.0 if refusal.retry_after is None else refusal.retry_after)
-        raise refusal
+        raise api.decode_error(request, response)
 
     def _fetch_token(self) -> Any:
         """Ask for a token: outside of the pace, which is the API's; the call that needs it tries again."""
@@ -345,6 +371,11 @@ class _Chunk:
     """How many ids a request may have, learnt from what the tenant, or a gateway before it, refuses."""
 
     most: int = api.MAX_PAGE_SIZE
+
+
+def _refuse_single(values: Iterable[str] | None, name: str) -> None:
+    if isinstance(values, str):
+        raise ValueError(f"{name} is one string, {values[:80]!r}. Give a list.")
 
 
 def _refused(error: APIError) -> UnauthorizedError:

@@ -3,7 +3,7 @@ What can go wrong between this package and a SailPoint tenant.
 
 * SailPointError
   + TransportError: no answer arrived (name resolution, connection, TLS, time-out, truncated body)
-  + PaceError: not sent, because the client's own pace allows it only after the deadline
+  + NotSentError: the call's deadline would have passed before it could be sent
   + UnexpectedPayloadError: an answer arrived that is not what the API documents
   + APIError: the tenant answered with an error
     - BadRequestError: 400 and every other 4xx without a class of its own
@@ -41,9 +41,9 @@ class TransportError(SailPointError):
         self.retryable = retryable
 
 
-class PaceError(SailPointError):
+class NotSentError(SailPointError):
     """
-    Nothing was sent: the client's own pace allows it only after the call's deadline.
+    Nothing was sent: the call's deadline has passed, or passes before the client's own pace allows it.
 
     :param message: what was not sent
     :param retry_after: seconds until it would be allowed
@@ -51,7 +51,7 @@ class PaceError(SailPointError):
 
     retryable = True
 
-    def __init__(self, message: str, *, retry_after: float) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 

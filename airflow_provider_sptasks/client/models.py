@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, Self
 
 from airflow_provider_sptasks.client.errors import UnexpectedPayloadError
@@ -88,6 +87,7 @@ class TaskStatus:
     :param percent_complete: 0 to 100
     :param messages: texts of the task's messages, in English where it can be had
     :param attributes: the task's counters and settings
+    :param kind: what the task does
     :param raw: the whole answer
     """
 
@@ -182,9 +182,9 @@ class TaskStatus:
             progress=_text(payload.get("progress")),
             percent_complete=_whole_number(payload.get("percentComplete")),
             messages=tuple(_messages(payload.get("messages"))),
-            attributes=MappingProxyType(dict(attributes)),
+            attributes=dict(attributes),
             kind=_kind(payload.get("kind"), unique_name, definition),
-            raw=MappingProxyType(dict(payload)),
+            raw=dict(payload),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class RetryPolicy:
     """
     How long and how often a call is tried.
 
-    :param deadline: seconds after the call's start by which the last attempt must begin
+    :param deadline: seconds after the call's start by which the last attempt must begin; 0 for one at once
     :param max_attempts: attempts at the most; ``None`` for as many as the deadline allows
     :param wait: how long to wait before the next attempt where the answer doesn't say
     :param sleep: how to wait; the seconds are its only argument

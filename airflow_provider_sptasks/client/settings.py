@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from airflow_provider_sptasks.client.api import DEFAULT_API_VERSION, TOKEN_PATH, ApiVersion, api_version
@@ -44,6 +45,7 @@ class ClientSettings:
         100 for each client id and API version, in all processes together
     :param poll_share: the part of SailPoint's limit that the looks of all deferred gates of a process take
         up while many of them wait, 0.01 to 1; a gate's own ``poke_interval`` may need more
+    :param port: the API host's port, where ``host`` doesn't hold it
     :raises ValueError: a field can't be right; the message names it
     """
 
@@ -57,13 +59,21 @@ class ClientSettings:
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     requests_per_10s: int = 80
     poll_share: float = DEFAULT_POLL_SHARE
+    port: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("client_id", self.client_id), ("client_secret", self.client_secret)):
+        for name, value in (
+            ("client_id (login)", self.client_id),
+            ("client_secret (password)", self.client_secret),
+        ):
             if not isinstance(value, str) or not value.strip():
                 raise ValueError(
                     f"{name} is empty. Give the one of a personal access token or an API client."
                 )
+        if isinstance(self.verify, str) and not Path(self.verify).exists():
+            raise ValueError(
+                f"verify {self.verify!r} is neither true, nor false, nor the path of a CA bundle."
+            )
         if not 0 < self.timeout <= 3600:
             raise ValueError(f"timeout {self.timeout!r} is out of range. Give seconds, up to 3600.")
         if not MIN_REQUESTS <= self.requests_per_10s <= TENANT_LIMIT:
@@ -83,6 +93,8 @@ class ClientSettings:
             raise ValueError("host is empty. Give the tenant's name, such as 'acme', or its API host.")
         if "://" not in host:
             host = f"https://{host}" if "." in host or ":" in host else f"https://{host}.api.{_DOMAINS[0]}"
+        if self.port is not None:
+            host = f"{host.rstrip('/')}:{self.port}"
         url = _checked_url(host, "host")
         parts = urlsplit(url)
         if parts.path.strip("/"):

@@ -10,13 +10,15 @@ from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_sptasks.client.api import READ_SCOPE
 from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.errors import (
     APIError,
     ForbiddenError,
     NotFoundError,
+    NotSentError,
+    RateLimitedError,
     SailPointError,
+    ServerError,
     UnauthorizedError,
 )
 from airflow_provider_sptasks.client.retry import RetryPolicy
@@ -117,14 +119,18 @@ class SailPointHook(BaseHook):
         )
         if isinstance(error, UnauthorizedError):
             cause = f"The client id (login) or the client secret (password) is wrong for {settings.base_url}"
-        elif isinstance(error, ForbiddenError):
-            cause = f"The credentials lack the scope {READ_SCOPE}, or the user's level doesn't allow it"
-        elif isinstance(error, NotFoundError) and not at_token_endpoint:
-            cause = f"{settings.base_url} has no API version {settings.api_version!r} (api_version)"
-        elif isinstance(error, APIError) and not at_token_endpoint:
-            cause = f"{settings.base_url} refuses the request"
-        else:
+        elif isinstance(error, RateLimitedError | NotSentError):
+            cause = f"{settings.base_url} limits requests; try again later"
+        elif isinstance(error, ServerError):
+            cause = f"{settings.base_url} is in trouble; try again later"
+        elif at_token_endpoint or not isinstance(error, APIError):
             cause = f"No SailPoint tenant answers at {settings.token_endpoint} (host or token_url)"
+        elif isinstance(error, ForbiddenError):
+            cause = "The credentials may not read tasks: the scope is missing, or the user's level is too low"
+        elif isinstance(error, NotFoundError):
+            cause = f"{settings.base_url} has no API version {settings.api_version!r} (api_version)"
+        else:
+            cause = f"{settings.base_url} refuses the request"
         return f"{cause}. {error}"
 
     @classmethod
@@ -149,16 +155,17 @@ class SailPointHook(BaseHook):
 
 
 def _settings(connection: Connection, api_version: str | None) -> ClientSettings:
-    host = (connection.host or "").strip()
     if connection.schema:
         raise ValueError(f"schema {connection.schema!r} is not used. Put the whole URL into host.")
-    if connection.port and host:
-        host = f"{host.rstrip('/')}:{connection.port}"
     extra = _extra(connection)
     if api_version:
         extra["api_version"] = api_version
     return ClientSettings(
-        host=host, client_id=connection.login or "", client_secret=connection.password or "", **extra
+        host=connection.host or "",
+        port=connection.port or None,  # forms send 0
+        client_id=connection.login or "",
+        client_secret=connection.password or "",
+        **extra,
     )
 
 

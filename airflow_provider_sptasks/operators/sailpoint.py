@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_sptasks.arguments import Check, check_literals, check_text, texts
+from airflow_provider_sptasks.arguments import (
+    NOT_GIVEN,
+    Check,
+    NotGiven,
+    check_api_version,
+    check_flag,
+    check_literals,
+    check_text,
+    texts,
+)
 from airflow_provider_sptasks.client.api import check_id
 from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
@@ -24,9 +36,11 @@ if TYPE_CHECKING:
     from airflow_provider_sptasks.client.client import TaskStatusClient
     from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 
-T = TypeVar("T")
+    Note: TypeAlias = Callable[[ClearResult], object]
 
 SELECTORS = ("task_status_id", "source_id", "unique_name", "older_than")
+# So long a killed task waits for what the tenant has to answer yet, in seconds.
+LAST_ANSWERS = 0.5
 CHECKS: Mapping[str, Check] = {"task_status_id": check_id, "source_id": check_id, "unique_name": check_text}
 OPENS_GATES = (CompletionStatus.SUCCESS, CompletionStatus.WARNING)
 
@@ -46,7 +60,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
     Returns, and logs, a table: ``{"dry_run": bool, "cleared": [...], "already_complete": [...],
     "not_found": [...], "failed": [...], "would_clear": [...]}``, each a list of
     ``{"id", "uniqueName", "source", "launched", "completionStatus"}``, and ``error`` where it failed. The
-    table is there too when the task fails.
+    table is there too when the task fails because some could not be cleared.
 
     :param task_status_id: SailPoint's id of a task, or several of them (templated)
     :param source_id: only tasks of this source, or of these (templated)
@@ -79,10 +93,10 @@ class SailPointClearPendingTasksOperator(BaseOperator):
     def __init__(
         self,
         *,
-        task_status_id: str | Iterable[str] | XComArg | None = None,
-        source_id: str | Iterable[str] | XComArg | None = None,
-        unique_name: str | Iterable[str] | XComArg | None = None,
-        older_than: timedelta | None = None,
+        task_status_id: str | Sequence[str] | XComArg | NotGiven = NOT_GIVEN,
+        source_id: str | Sequence[str] | XComArg | NotGiven = NOT_GIVEN,
+        unique_name: str | Sequence[str] | XComArg | NotGiven = NOT_GIVEN,
+        older_than: timedelta | NotGiven = NOT_GIVEN,
         completion_status: str = "Error",
         allow_success: bool = False,
         dry_run: bool = False,
@@ -92,10 +106,12 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.task_status_id = task_status_id
-        self.source_id = source_id
-        self.unique_name = unique_name
-        self.older_than = older_than
+        selectors = dict(zip(SELECTORS, (task_status_id, source_id, unique_name, older_than), strict=True))
+        self._given = [name for name, value in selectors.items() if value is not NOT_GIVEN]
+        self.task_status_id = None if task_status_id is NOT_GIVEN else task_status_id
+        self.source_id = None if source_id is NOT_GIVEN else source_id
+        self.unique_name = None if unique_name is NOT_GIVEN else unique_name
+        self.older_than = None if older_than is NOT_GIVEN else older_than
         self.completion_status = completion_status
         self.allow_success = allow_success
         self._dry_run = dry_run  # the name without underscore is a method of BaseOperator
@@ -103,7 +119,6 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         self.sailpoint_conn_id = sailpoint_conn_id
         self.api_version = api_version
         self._stop: threading.Event | None = None
-        self._given = [name for name in SELECTORS if getattr(self, name) is not None]
         self._check_literals()
 
     def _check_literals(self) -> None:
@@ -112,9 +127,16 @@ class SailPointClearPendingTasksOperator(BaseOperator):
                 f"No selector is given, so every pending task of the tenant would be cleared. "
                 f"Give one of {', '.join(SELECTORS)}."
             )
-        for name, check in CHECKS.items():
-            if name in self._given:
-                check_literals(getattr(self, name), name, check)
+        for name in self._given:
+            if getattr(self, name) is None:
+                raise ValueError(
+                    f"{name} is None, so nothing is selected by it. Leave it out if that is meant."
+                )
+            if name in CHECKS:
+                check_literals(getattr(self, name), name, CHECKS[name])
+        check_flag(self._dry_run, "dry_run")
+        check_flag(self.allow_success, "allow_success")
+        check_api_version(self.api_version)
         check_literals(self.completion_status, "completion_status", self._check_completion_status)
         if self.older_than is not None and (
             not isinstance(self.older_than, timedelta) or self.older_than <= timedelta(0)
@@ -151,13 +173,9 @@ class SailPointClearPendingTasksOperator(BaseOperator):
             client = self.hook.client
         except ValueError as error:
             raise SailPointRequestError(str(error)) from error
-        # In a thread, so that a kill need not wait for an answer of the tenant.
-        pool = ThreadPoolExecutor(1, thread_name_prefix="sailpoint-clear")
-        try:
-            results = _result(pool.submit(self._clear, client, selectors, completion_status, stop), stop)
-        finally:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+        results = self._results(
+            lambda note: self._clear(client, selectors, completion_status, stop, note), stop
+        )
         table = self._table(results)
         if failed := table["failed"]:
             context["ti"].xcom_push(key="return_value", value=table)
@@ -170,6 +188,40 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         """Send nothing more."""
         if self._stop is not None:
             self._stop.set()
+
+    def _results(self, work: Callable[[Note], None], stop: threading.Event) -> list[ClearResult]:
+        """Do the work in a thread, so that a kill need not wait for the tenant; log what it tells."""
+        told: queue.SimpleQueue[ClearResult] = queue.SimpleQueue()
+        results: list[ClearResult] = []
+        pool = ThreadPoolExecutor(1, thread_name_prefix="sailpoint-operator")
+        future = pool.submit(work, told.put)
+        last_answers_until: float | None = None
+        try:
+            while not (future.done() and told.empty()):
+                with suppress(queue.Empty):
+                    results.append(told.get(timeout=0.1))
+                    self._log_result(results[-1])
+                if stop.is_set():
+                    last_answers_until = last_answers_until or time.monotonic() + LAST_ANSWERS
+                    if time.monotonic() > last_answers_until:
+                        break
+            if stop.is_set():
+                raise SailPointClearError(
+                    f"Stopped after {len(results)} tasks, which are told of above. A few more may have been "
+                    "sent to the tenant without an answer yet: check them there"
+                )
+            future.result()
+        except SailPointError as error:
+            kind = SailPointClearError if error.retryable else SailPointRequestError
+            raise kind(f"No task was cleared. {error}") from error
+        finally:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+        return results
+
+    def _log_result(self, result: ClearResult) -> None:
+        error = f": {result.error}" if result.error else ""
+        self.log.info("%-16s %s%s", result.outcome, result.status or result.task_status_id, error)
 
     def _selectors(self) -> dict[str, list[str]]:
         """Read the rendered selectors: one that was given may turn out empty, but never vanish."""
@@ -189,15 +241,9 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         selectors: dict[str, list[str]],
         completion_status: str,
         stop: threading.Event,
-    ) -> list[ClearResult]:
+        note: Note,
+    ) -> None:
         from airflow_provider_sptasks.client.clearing import Clearing, ClearOutcome, ClearResult
-
-        results: list[ClearResult] = []
-
-        def note(result: ClearResult) -> None:
-            error = f": {result.error}" if result.error else ""
-            self.log.info("%-16s %s%s", result.outcome, result.status or result.task_status_id, error)
-            results.append(result)
 
         tasks = []
         for task_status_id, status in self._candidates(client, selectors):
@@ -205,7 +251,10 @@ class SailPointClearPendingTasksOperator(BaseOperator):
                 note(ClearResult(task_status_id, ClearOutcome.NOT_FOUND))
             elif status.is_complete:
                 note(ClearResult(task_status_id, ClearOutcome.ALREADY_COMPLETE, status))
-            elif self._matches(status, selectors):
+            elif mismatch := self._mismatch(status, selectors):
+                if "task_status_id" in selectors:
+                    self.log.info("%-16s %s: %s", "not selected", status, mismatch)
+            else:
                 tasks.append(status)
         if len(tasks) > self.max_tasks:
             raise SailPointClearError(
@@ -217,10 +266,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
             for status in tasks:
                 note(ClearResult(status.id, ClearOutcome.WOULD_CLEAR, status))
         else:
-            clearing = Clearing(client, completion_status=completion_status, stop=stop)
-            for result in clearing.run(status.id for status in tasks):
-                note(result)
-        return results
+            Clearing(client, completion_status=completion_status, stop=stop, note=note).run(tasks)
 
     def _candidates(
         self, client: TaskStatusClient, selectors: dict[str, list[str]]
@@ -237,16 +283,19 @@ class SailPointClearPendingTasksOperator(BaseOperator):
             except NotFoundError:
                 yield task_status_id, None
 
-    def _matches(self, status: TaskStatus, selectors: dict[str, list[str]]) -> bool:
-        if "source_id" in selectors and status.source_id not in selectors["source_id"]:
-            return False
-        names = [name.casefold() for name in selectors.get("unique_name", [])]
-        if "unique_name" in selectors and (status.unique_name or "").casefold() not in names:
-            return False
-        if self.older_than is None:
-            return True
-        started = status.launched or status.created
-        return started is not None and datetime.now(UTC) - started > self.older_than
+    def _mismatch(self, status: TaskStatus, selectors: dict[str, list[str]]) -> str | None:
+        """Say by which selector a pending task is not selected; nothing where it is."""
+        for name, value in (("source_id", status.source_id), ("unique_name", status.unique_name)):
+            wanted = [each.casefold() for each in selectors.get(name, [])]
+            if name in selectors and (value or "").casefold() not in wanted:
+                return f"its {name} is {value!r}"
+        if self.older_than is not None:
+            started = status.launched or status.created
+            if started is None:
+                return "it doesn't say when it was launched"
+            if datetime.now(UTC) - started <= self.older_than:
+                return f"it was launched at {started.isoformat(timespec='seconds')}"
+        return None
 
     def _table(self, results: Sequence[ClearResult]) -> dict[str, Any]:
         from airflow_provider_sptasks.client.clearing import ClearOutcome
@@ -258,18 +307,6 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         counts = ", ".join(f"{len(table[outcome])} {outcome.replace('_', ' ')}" for outcome in ClearOutcome)
         self.log.info("%d tasks: %s", len(results), counts)
         return table
-
-
-def _result(future: Future[T], stop: threading.Event) -> T:
-    """Wait for a thread's result, but no longer than until the task is killed."""
-    while not wait([future], timeout=0.2).done:
-        if stop.is_set():
-            raise SailPointClearError("Stopped before all tasks were cleared; the log tells which were")
-    try:
-        return future.result()
-    except SailPointError as error:
-        kind = SailPointClearError if error.retryable else SailPointRequestError
-        raise kind(f"No task was cleared. {error}") from error
 
 
 def _row(result: ClearResult) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, conf
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_sptasks.arguments import check_literals, texts
+from airflow_provider_sptasks.arguments import check_api_version, check_literals, texts
 from airflow_provider_sptasks.client.api import check_id
 from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError, UnauthorizedError
 from airflow_provider_sptasks.client.models import TaskStatus
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 # A look that fails is tried again for at most this long before the sensor goes on with its own rhythm.
 LONGEST_LOOK = 60.0
+# The sensor comes back by itself, so a look need not be tried more often.
+ATTEMPTS = 4
+EMPTY = "task_status_id is an empty list. Give one id at least."
 
 
 class SailPointTaskSensor(BaseSensorOperator):
@@ -38,8 +42,8 @@ class SailPointTaskSensor(BaseSensorOperator):
     Waits until tasks of SailPoint have ended: until their ``completionStatus`` is set.
 
     Succeeds when all of them ended with an accepted status, and returns the task status as
-    :meth:`~airflow_provider_sptasks.client.models.TaskStatus.to_json` gives it, or a list of them in the
-    order of the ids where a list of ids was given. All of them are asked for in one request.
+    :meth:`~airflow_provider_sptasks.client.models.TaskStatus.to_json` gives it, or a list of them, each
+    once and in the order of the ids, where a list of ids was given. All of them are asked for in one request.
 
     Fails at once, and without retry, when one of them ended otherwise, since an ended task never changes;
     when the tenant doesn't know one of them; and when it refuses the request (400, 401, 403). Whatever
@@ -71,7 +75,7 @@ class SailPointTaskSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        task_status_id: str | Iterable[str] | XComArg,
+        task_status_id: str | Sequence[str] | XComArg,
         accepted_statuses: str | Iterable[str] | None = ("SUCCESS", "WARNING"),
         sailpoint_conn_id: str = "sailpoint_default",
         api_version: str | None = None,
@@ -85,7 +89,10 @@ class SailPointTaskSensor(BaseSensorOperator):
         self.sailpoint_conn_id = sailpoint_conn_id
         self.api_version = api_version
         self.not_found_grace = not_found_grace
+        if isinstance(task_status_id, (list, tuple)) and not task_status_id:
+            raise ValueError(EMPTY)
         check_literals(task_status_id, "task_status_id", check_id)
+        check_api_version(api_version)
         self.deferrable = deferrable
         self._accepted = completion_statuses(accepted_statuses)
         self._grace = _duration(not_found_grace, "not_found_grace")
@@ -101,7 +108,8 @@ class SailPointTaskSensor(BaseSensorOperator):
         from airflow_provider_sptasks.client.retry import RetryPolicy
         from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 
-        retry = RetryPolicy(deadline=min(self.poke_interval, LONGEST_LOOK))
+        deadline = min(self.poke_interval, self.timeout, LONGEST_LOOK)
+        retry = RetryPolicy(deadline=deadline, max_attempts=ATTEMPTS)
         return SailPointHook(self.sailpoint_conn_id, self.api_version, retry=retry)
 
     def execute(self, context: Context) -> Any:
@@ -170,7 +178,7 @@ class SailPointTaskSensor(BaseSensorOperator):
         except ValueError as error:
             raise SailPointRequestError(str(error)) from error
         if not ids:
-            raise SailPointRequestError("task_status_id is an empty list. Give one id at least.")
+            raise SailPointRequestError(EMPTY)
         return ids
 
     def _waiting_since(self, context: Context) -> datetime:
@@ -182,7 +190,7 @@ class SailPointTaskSensor(BaseSensorOperator):
             return self._find(self.hook.client, ids, must_exist)
         except UnauthorizedError:
             # The credentials may have been rotated while the sensor waited: read the connection again.
-            self.__dict__.pop("hook", None)
+            self.__dict__.pop("hook").client.close()
             return self._find(self.hook.client, ids, must_exist)
 
     def _find(self, client: TaskStatusClient, ids: Sequence[str], must_exist: bool) -> dict[str, TaskStatus]:
@@ -210,7 +218,7 @@ class SailPointTaskSensor(BaseSensorOperator):
 def _duration(value: float | timedelta, name: str) -> timedelta:
     if isinstance(value, timedelta):
         duration = value
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         duration = timedelta(seconds=value)
     else:
         raise ValueError(f"{name} {value!r} is neither seconds nor a timedelta.")

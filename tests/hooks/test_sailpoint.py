@@ -61,6 +61,18 @@ class TestForms:
         assert settings.base_url == "https://acme.api.identitynow.com"
         assert (settings.api_version, settings.timeout, settings.verify) == ("v1", 30.0, True)
 
+    @pytest.mark.parametrize(
+        ("host", "url"),
+        [
+            ("acme", "https://acme.api.identitynow.com:8443"),
+            ("acme.api.identitynow.com", "https://acme.api.identitynow.com:8443"),
+            ("http://127.0.0.1", "http://127.0.0.1:8443"),
+        ],
+    )
+    def test_port(self, monkeypatch: pytest.MonkeyPatch, host: str, url: str) -> None:
+        monkeypatch.setenv(ENV, connection(host=host, port=8443))
+        assert SailPointHook().settings.base_url == url
+
     def test_all_extras(self, monkeypatch: pytest.MonkeyPatch) -> None:
         extra = {
             "api_version": "v2026",
@@ -92,8 +104,9 @@ class TestForms:
         ({"host": "http://acme.api.identitynow.com"}, "plain http"),
         ({"host": "https://acme.api.identitynow.com/beta"}, "has a path"),
         ({"host": "ac me"}, "host 'https://ac me.api"),
-        ({"login": ""}, "client_id is empty"),
-        ({"password": ""}, "client_secret is empty"),
+        ({"login": ""}, r"client_id \(login\) is empty"),
+        ({"password": ""}, r"client_secret \(password\) is empty"),
+        ({"extra": {"verify": "no"}}, "verify 'no' is neither true, nor false"),
         ({"schema": "https"}, "schema 'https' is not used"),
         ({"extra": {"api_verison": "v1"}}, "extra 'api_verison' is unknown"),
         ({"extra": {"api_version": "v3"}}, "api_version 'v3' is unknown. Use one of beta, v2024"),
@@ -135,7 +148,7 @@ class TestTestConnection:
         self.check("No SailPoint tenant answers at http://127.0.0.1:9/oauth/token (host or token_url)")
 
     def test_something_else_listens(self, tenant: Emulator) -> None:
-        tenant.fail(kind="html", path="/oauth/token")
+        tenant.fail(200, kind="html", path="/oauth/token")
         self.check("No SailPoint tenant answers at")
 
     def test_token_endpoint_is_missing(self, tenant: Emulator) -> None:
@@ -145,13 +158,23 @@ class TestTestConnection:
     def test_missing_scope(self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         tenant.add_credential(client_id="narrow", client_secret="narrow", scopes=["idn:sources:read"])
         monkeypatch.setenv(ENV, connection(host=tenant.url, login="narrow", password="narrow"))
-        self.check("lack the scope idn:task-management:read")
+        self.check("The credentials may not read tasks")
 
     def test_missing_version(self, tenant: Emulator) -> None:
         tenant.fail(404, path="/task-status/v1")
         self.check("has no API version 'v1'")
 
-    def test_tenant_in_trouble(self, tenant: Emulator) -> None:
+    @pytest.mark.parametrize("path", ["/task-status/v1", "/oauth/token"])
+    def test_tenant_in_trouble(self, tenant: Emulator, path: str) -> None:
+        tenant.fail(503, path=path)
+        self.check("is in trouble; try again later")
+
+    def test_rate_limit(self, tenant: Emulator) -> None:
+        tenant.fail(429, path="/task-status/v1", headers={"Retry-After": "60"})
+        self.check("limits requests; try again later")
+        self.check("limits requests; try again later")  # held by the client's own pace
+
+    def test_refusal(self, tenant: Emulator) -> None:
         tenant.fail(400, path="/task-status/v1")
         self.check("refuses the request")
 

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -122,6 +123,38 @@ def test_a_selector_that_renders_to_none_does_not_vanish(tenant: Emulator) -> No
     assert tenant.requests == ()
 
 
+@pytest.mark.parametrize("selector", ["task_status_id", "source_id", "unique_name", "older_than"])
+def test_a_selector_that_is_given_as_none_does_not_vanish(selector: str) -> None:
+    """A mapped task is constructed with what its upstream returned, None included."""
+    others = {"unique_name": "Cloud Account Aggregation", "older_than": timedelta(days=1)} | {selector: None}
+    with pytest.raises(ValueError, match=f"{selector} is None, so nothing is selected"):
+        operator(**others)
+
+
+def test_ids_that_another_selector_excludes_are_told(
+    tenant: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    young = tenant.add_task(duration=None)
+    table = operator(task_status_id=young.id, older_than=timedelta(days=1)).execute(context())
+    assert [rows for name, rows in table.items() if name != "dry_run"] == [[]] * 5
+    assert (
+        f"not selected     Cloud Account Aggregation of Active Directory ({young.id}): it was launched"
+        in (capsys.readouterr().out)
+    )
+
+
+def test_sources_compare_whatever_the_case_as_the_tenant_does(tenant: Emulator) -> None:
+    stuck = tenant.add_task(duration=None)
+    assert operator(source_id=str(stuck.source_id).upper(), dry_run=True).execute(context())["would_clear"]
+
+
+def test_hundreds_of_sources(tenant: Emulator) -> None:
+    stuck = tenant.add_task(duration=None)
+    sources = [f"{number:032x}" for number in range(400)]
+    table = operator(source_id=[*sources, stuck.source_id], dry_run=True).execute(context())
+    assert ids(table, "would_clear") == {stuck.id}
+
+
 def test_the_patch_is_the_documented_one(tenant: Emulator) -> None:
     stuck = tenant.add_task(duration=None)
     operator(task_status_id=stuck.id).execute(context())
@@ -210,6 +243,19 @@ def test_answer_without_the_change_is_a_failure(tenant: Emulator) -> None:
         operator(task_status_id=stuck.id).execute(context())
 
 
+def test_failures_keep_what_is_known_of_the_task(tenant: Emulator) -> None:
+    stuck = tenant.add_task(duration=None)
+    clear = operator(source_id=stuck.source_id)
+    clear.hook = SailPointHook(retry=RetryPolicy(deadline=0.5))
+    tenant.fail(503, method="PATCH")
+    ti = TaskInstance()
+    with pytest.raises(SailPointClearError, match="answered with 503"):
+        clear.execute(context(ti))
+    (row,) = ti.xcoms["return_value"]["failed"]
+    assert (row["id"], row["source"]) == (stuck.id, "Active Directory")
+    assert row["launched"] is not None
+
+
 def test_200_tasks_through_faults_are_each_cleared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_sptasks.client.pacing.WINDOW", 0.2)
     with Emulator(rate_limit=RateLimit(requests=100, seconds=0.2)) as tenant:
@@ -235,28 +281,58 @@ def clear_through_faults(tenant: Emulator) -> None:
     assert Counter(taken) == Counter(tasks)
 
 
-def test_killed_operator_stops_within_a_second_and_sends_nothing_more(tenant: Emulator) -> None:
-    tasks = [tenant.add_task(duration=None).id for _ in range(60)]
-    tenant.fail(kind="delay", method="PATCH", delay=20)
-    clear = operator(task_status_id=tasks)
-    failures: list[BaseException] = []
+class TestKill:
+    """What ``on_kill`` does, called while the operator runs."""
 
-    def execute() -> None:
-        try:
-            clear.execute(context())
-        except SailPointClearError as error:
-            failures.append(error)
+    def killed(self, clear: SailPointClearPendingTasksOperator, when: Callable[[], object]) -> str:
+        errors: list[BaseException] = []
 
-    thread = threading.Thread(target=execute)
-    thread.start()
-    while not patched(tenant) and not [r for r in tenant.requests if r.query.get("filters")]:
-        time.sleep(0.01)
-    time.sleep(0.3)
-    clear.on_kill()
-    thread.join(timeout=1)
-    assert not thread.is_alive()
-    assert "Stopped before all tasks" in str(failures[0])
-    tenant.clear_faults()
+        def execute() -> None:
+            try:
+                clear.execute(context())
+            except SailPointClearError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=execute)
+        thread.start()
+        deadline = time.monotonic() + 10
+        while not when():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        clear.on_kill()
+        thread.join(timeout=1)
+        assert not thread.is_alive(), "it should have stopped within a second"
+        (error,) = errors
+        return str(error)
+
+    def test_stops_within_a_second_and_sends_nothing_more(self, tenant: Emulator) -> None:
+        tasks = [tenant.add_task(duration=None).id for _ in range(60)]
+        tenant.fail(kind="delay", method="PATCH", delay=3)
+        clear = operator(task_status_id=tasks)
+
+        def patching() -> bool:
+            return len([each for each in tenant.requests if "filters" in each.query]) == 2
+
+        assert "Stopped after 0 tasks" in self.killed(clear, patching)
+        time.sleep(3.5)
+        assert len(patched(tenant)) <= 4, "what was under way when it was killed"
+
+    def test_while_the_tenant_keeps_the_selection_waiting(self, tenant: Emulator) -> None:
+        tenant.fail(kind="delay", path="/oauth/token", delay=3)
+        clear = operator(older_than=timedelta(days=1))
+        assert "Stopped after 0 tasks" in self.killed(clear, lambda: clear._stop is not None)
+
+    def test_what_was_cleared_is_told_and_it_is_no_success(
+        self, tenant: Emulator, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        tasks = [tenant.add_task(duration=None).id for _ in range(60)]
+        tenant.fail(kind="delay", method="PATCH", delay=0.1)
+        error = self.killed(operator(task_status_id=tasks), lambda: len(patched(tenant)) >= 8)
+        log = capsys.readouterr().out
+        cleared = {each for each in tasks if status(tenant, each) == "Error"}
+        assert 8 <= len(cleared) < 60
+        assert {each for each in tasks if f"({each})" in log} == cleared
+        assert f"Stopped after {len(cleared)} tasks" in error
 
 
 @pytest.mark.parametrize(
@@ -270,6 +346,11 @@ def test_killed_operator_stops_within_a_second_and_sends_nothing_more(tenant: Em
         ({"unique_name": " "}, "unique_name ' ' is not a text"),
         ({"older_than": 3600}, "older_than 3600 is not a timedelta"),
         ({"older_than": timedelta(0)}, "is not a timedelta above 0"),
+        ({"source_id": {"a"}}, "source_id is a set, which has no lasting order"),
+        ({"source_id": (each for each in "ab")}, "source_id is a generator"),
+        ({"source_id": "a", "dry_run": "False"}, "dry_run 'False' is neither True nor False"),
+        ({"source_id": "a", "allow_success": "{{ params.x }}"}, "allow_success .* neither True nor False"),
+        ({"source_id": "a", "api_version": "v3"}, "api_version 'v3' is unknown"),
         ({"source_id": "a", "max_tasks": 0}, "max_tasks 0 is not"),
         ({"source_id": "a", "max_tasks": True}, "max_tasks True is not"),
         ({"source_id": "a", "completion_status": "SUCCESS"}, "would open every gate"),

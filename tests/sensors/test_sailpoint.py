@@ -170,12 +170,18 @@ class TestOutcomes:
             pytest.param({"launched": -60, "duration": 1, "outcome": "ERROR"}, {}, id="ended otherwise"),
             pytest.param({"duration": None}, {"timeout": 0.3}, id="timeout"),
             pytest.param(None, {"not_found_grace": 0}, id="unknown task"),
-            pytest.param({"duration": 1}, {"api_version": "v3"}, id="refused setting"),
+            pytest.param({"duration": 1}, {"sailpoint_conn_id": "sailpoint_bad"}, id="bad connection"),
         ],
     )
     def test_soft_fail_skips(
-        self, tenant: Emulator, mode: str, add: dict[str, Any] | None, settings: dict[str, Any]
+        self,
+        tenant: Emulator,
+        mode: str,
+        add: dict[str, Any] | None,
+        settings: dict[str, Any],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_SAILPOINT_BAD", "sailpoint://client:secret@acme/?api_version=v3")
         task_status_id = tenant.add_task(**add).id if add else UNKNOWN
         with pytest.raises(AirflowSkipException):
             run(mode, lambda: sensor(task_status_id, mode=mode, soft_fail=True, **settings))
@@ -330,7 +336,10 @@ class TestBadIds:
 
 
 def test_empty_list_is_refused(tenant: Emulator) -> None:
-    gate = sensor([])
+    with pytest.raises(ValueError, match="task_status_id is an empty list"):
+        sensor([])
+    gate = sensor("{{ params.ids }}")
+    gate.task_status_id = []
     with pytest.raises(SailPointRequestError, match="task_status_id is an empty list"):
         gate.execute(context())
     assert tenant.requests == ()
@@ -343,6 +352,11 @@ def test_empty_list_is_refused(tenant: Emulator) -> None:
         ("accepted_statuses", ("UNKNOWN",), "accepted_statuses holds 'UNKNOWN'"),
         ("accepted_statuses", (None,), "accepted_statuses holds None"),
         ("accepted_statuses", (), "accepted_statuses is empty"),
+        ("accepted_statuses", 7, "accepted_statuses is int"),
+        ("task_status_id", {"abc"}, "task_status_id is a set"),
+        ("task_status_id", iter(["abc"]), "task_status_id is a list_iterator"),
+        ("api_version", "v3", "api_version 'v3' is unknown"),
+        ("not_found_grace", float("nan"), "not_found_grace nan is neither"),
         ("not_found_grace", -1, "not_found_grace -1 is negative"),
         ("not_found_grace", "60", "not_found_grace '60' is neither"),
         ("not_found_grace", True, "not_found_grace True is neither"),
@@ -350,7 +364,7 @@ def test_empty_list_is_refused(tenant: Emulator) -> None:
 )
 def test_bad_arguments_are_refused_when_the_dag_is_parsed(argument: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        sensor("abc", **{argument: value})
+        sensor(**{"task_status_id": "abc", argument: value})
 
 
 def test_a_single_accepted_status_need_not_be_a_tuple(tenant: Emulator) -> None:
@@ -359,8 +373,27 @@ def test_a_single_accepted_status_need_not_be_a_tuple(tenant: Emulator) -> None:
 
 
 def test_unknown_api_version_names_the_connection(tenant: Emulator) -> None:
+    gate = sensor("abc", api_version="{{ params.version }}")
+    gate.api_version = "v3"
     with pytest.raises(SailPointRequestError, match=r"sailpoint_default.*api_version 'v3' is unknown"):
-        sensor("abc", api_version="v3").execute(context())
+        gate.execute(context())
+
+
+def test_a_look_ends_with_the_sensors_timeout(tenant: Emulator) -> None:
+    retry = sensor("abc", poke_interval=300, timeout=7).hook.retry
+    assert retry is not None
+    assert retry.deadline == 7
+
+
+def test_texts_stay_readable(tenant: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    ended: dict[str, Any] = {"launched": -60, "duration": 1, "outcome": "ERROR"}
+    ended["messages"] = ["x" * 40_000] * 5
+    gate = sensor([tenant.add_task(**ended).id for _ in range(30)])
+    with pytest.raises(SailPointTaskFailedError, match="and 20 more") as caught:
+        gate.execute(context())
+    assert len(str(caught.value)) < 20_000
+    (begin,) = [line for line in capsys.readouterr().out.splitlines() if "Waiting for" in line]
+    assert "and 20 more" in begin
 
 
 def test_constructing_needs_no_connection_and_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
