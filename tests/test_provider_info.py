@@ -56,7 +56,7 @@ def test_form_and_hook_agree() -> None:
 
 def test_every_module_is_listed() -> None:
     info = get_provider_info()
-    for kind in ("hooks", "sensors", "operators"):
+    for kind in ("hooks", "sensors", "operators", "triggers"):
         listed = {module for each in info[kind] for module in each["python-modules"]}
         files = (ROOT / "airflow_provider_sptasks" / kind).glob("[!_]*.py")
         assert listed == {f"airflow_provider_sptasks.{kind}.{file.stem}" for file in files}

@@ -81,6 +81,7 @@ class TestForms:
             "verify": "false",
             "proxies": '{"https": "http://proxy.example.com:3128"}',
             "requests_per_10s": "20",
+            "poll_share": "0.5",
         }
         monkeypatch.setenv(ENV, connection(extra=extra))
         settings = SailPointHook().settings
@@ -90,6 +91,7 @@ class TestForms:
         assert settings.verify is False
         assert settings.proxies == {"https": "http://proxy.example.com:3128"}
         assert settings.requests_per_10s == 20
+        assert settings.poll_share == 0.5
 
     def test_argument_wins_over_the_connection(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(ENV, connection(extra={"api_version": "beta"}))
@@ -117,6 +119,7 @@ class TestForms:
         ({"extra": {"requests_per_10s": 101}}, "requests_per_10s 101 is out of range. Give 5 to 100"),
         ({"extra": {"requests_per_10s": 4}}, "requests_per_10s 4 is out of range"),
         ({"extra": {"requests_per_10s": True}}, "requests_per_10s True is not a number"),
+        ({"extra": {"poll_share": 0}}, "poll_share 0.0 is out of range. Give 0.01 to 1"),
         ({"extra": {"proxies": "http://proxy"}}, "proxies is not JSON"),
         ({"extra": {"proxies": ["http://proxy"]}}, "proxies is not an object"),
         ({"extra": {"token_url": "http://login.example.com/token"}}, "token_url .* plain http"),
