@@ -391,4 +391,4 @@ def test_operator_can_be_copied_and_log_is_a_table(
     log = capsys.readouterr().out
     assert f"cleared          Cloud Account Aggregation of Active Directory ({stuck.id})" in log
     assert f"not_found        {UNKNOWN}" in log
-    assert "2 tasks: 1 cleared, 0 already complete, 1 not found, 0 failed, 0 would clear" in log
+    assert "Result: 1 cleared, 0 already complete, 1 not found, 0 failed, 0 would clear" in log
