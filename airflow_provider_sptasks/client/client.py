@@ -315,7 +315,7 @@ class TaskStatusClient:
                 )
             self.retry.sleep(wait)
             wait = self._pacer.held()
-        if self.retry.deadline and time.monotonic() > deadline:
+        if self.retry.strict and time.monotonic() > deadline:
             raise NotSentError(
                 f"{request.method} {request.path} was not sent: the call's deadline has passed"
             )

@@ -243,10 +243,10 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         stop: threading.Event,
         note: Note,
     ) -> None:
-        from airflow_provider_sptasks.client.clearing import Clearing, ClearOutcome, ClearResult
+        from airflow_provider_sptasks.client.clearing import Clearing, ClearOutcome, ClearResult, stoppable
 
         tasks = []
-        for task_status_id, status in self._candidates(client, selectors):
+        for task_status_id, status in self._candidates(stoppable(client, stop), selectors):
             if status is None:
                 note(ClearResult(task_status_id, ClearOutcome.NOT_FOUND))
             elif status.is_complete:
