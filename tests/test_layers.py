@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # From the bottom up. A module imports only from layers below its own; the modules of a layer don't know
 # each other.
 LAYERS = [
-    ["__init__", "client.errors", "client.pacing", "get_provider_info"],
+    ["__init__", "client.errors", "client.ids", "client.pacing", "get_provider_info"],
     ["client.models", "client.retry", "client.auth"],
     ["client.api"],
     ["client.settings"],

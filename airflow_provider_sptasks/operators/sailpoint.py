@@ -24,8 +24,8 @@ from airflow_provider_sptasks.arguments import (
     check_text,
     texts,
 )
-from airflow_provider_sptasks.client.api import check_id
 from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError
+from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
 from airflow_provider_sptasks.exceptions import SailPointClearError, SailPointRequestError
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_sptasks.arguments import check_api_version, check_literals, cut_list, texts
-from airflow_provider_sptasks.client.api import check_id
 from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError, UnauthorizedError
+from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import MAX_TEXT, CompletionStatus, TaskStatus
 from airflow_provider_sptasks.exceptions import (
     SailPointRequestError,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_sptasks.client import api
 from airflow_provider_sptasks.client.api import API_VERSIONS, Request, Response
 from airflow_provider_sptasks.client.errors import APIError, UnexpectedPayloadError
+from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.emulator import filters
 from airflow_provider_sptasks.emulator.versions import VERSIONS, version_of
 
@@ -68,7 +69,7 @@ class TestIds:
         ],
     )
     def test_ids(self, value: str) -> None:
-        assert api.check_id(value, "task_status_id") == value.strip()
+        assert check_id(value, "task_status_id") == value.strip()
 
     @pytest.mark.parametrize(
         ("value", "problem"),
@@ -105,7 +106,7 @@ class TestIds:
     )
     def test_what_is_none(self, value: object, problem: str) -> None:
         with pytest.raises(ValueError, match=problem) as caught:
-            api.check_id(value, "a_field")
+            check_id(value, "a_field")
         assert str(caught.value).startswith("a_field")
         assert len(str(caught.value)) < 300
 

@@ -612,3 +612,10 @@ class TestTenantsWays:
         assert told == [
             f"SailPoint marks HEAD /{version}/task-status/pending-tasks ({version}) as deprecated"
         ]
+
+
+def test_a_tenant_that_ignores_the_offset_is_read_once(connect: Connect, emulator: Emulator) -> None:
+    body = json.dumps([{"id": str(number)} for number in range(250)]).encode()
+    emulator.fail(200, path="/task-status/v1", body=body)
+    assert len(list(connect().list())) == 250
+    assert len(api_requests(emulator)) == 2

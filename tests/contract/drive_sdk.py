@@ -35,9 +35,6 @@ class Api:
         package = "sailpoint.task_management" if version == "v1" else f"sailpoint.{version}"
         self.suffix = "_v1" if version == "v1" else ""
         self.client = import_module(f"{package}.api_client").ApiClient(settings)
-        if version in ("v2024", "v2025"):
-            # The SDK's pages require it, and its release 1.4.2 sends it for v2026 only.
-            self.client.set_default_header("X-SailPoint-Experimental", "true")
         self.api = import_module(f"{package}.api.task_management_api").TaskManagementApi(self.client)
         self.operation = import_module(f"{package}.models.json_patch_operation").JsonPatchOperation
 
