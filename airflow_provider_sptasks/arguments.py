@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from enum import Enum
 from typing import Final
 
-from airflow_provider_sptasks.client.api import api_version
-
 Check = Callable[[object, str], str]
 
 
@@ -113,4 +111,6 @@ def check_api_version(value: object) -> None:
     :raises ValueError: there is no such version
     """
     if value is not None and not (isinstance(value, str) and is_template(value)):
+        from airflow_provider_sptasks.client.api import api_version  # few DAG files have to pay for it
+
         api_version(value)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from airflow_provider_sptasks.client.errors import (
     UnauthorizedError,
     UnexpectedPayloadError,
 )
+from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import TaskStatus
 
 log = logging.getLogger(__name__)
@@ -41,10 +41,8 @@ TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 READ_SCOPE = "idn:task-management:read"
 WRITE_SCOPE = "idn:task-management:write"
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:-]{0,127}")
 # What the decoder raises: the second where arrays are nested too deeply for it.
 _NOT_JSON = (ValueError, RecursionError)
-_NO_ID = frozenset({"none", "null", "nan", "undefined", "true", "false"})
 
 
 @dataclass(frozen=True)
@@ -131,38 +129,6 @@ class Request:
         if not self.query:
             return self.path
         return f"{self.path}?{urlencode(self.query, quote_via=quote, safe='(),')}"
-
-
-# Identifiers
-
-
-def check_id(value: object, name: str) -> str:
-    """
-    Refuse what can't be an id of SailPoint, before it is sent.
-
-    :param value: what should be an id
-    :param name: the field that it came from, for the error
-    :return: the id without surrounding white space
-    :raises ValueError: it is empty, no text, or has a form that no id has
-    """
-    if not isinstance(value, str):
-        raise ValueError(
-            f"{name} should be SailPoint's id as a string, not {type(value).__name__} {value!r:.80}."
-        )
-    text = value.strip()
-    if not text:
-        raise ValueError(f"{name} is empty. Give SailPoint's id, such as '00eebcf881994e419d72e757fd30dc0e'.")
-    if text.lower() in _NO_ID:
-        raise ValueError(
-            f"{name} is {text!r}, which is what a template makes of a value that isn't there. "
-            "Check that the task it is pulled from ran and returned the id."
-        )
-    if not _ID.fullmatch(text):
-        raise ValueError(
-            f"{name} {text[:80]!r} is not an id: letters, digits and . _ ~ : - only, 128 at the most. "
-            "If a template made a list or a dict of it, pass the other task's .output instead."
-        )
-    return text
 
 
 # Filters

@@ -59,6 +59,21 @@ class StoppedError(Exception):
     """The clearing was stopped; what was settled until then was told."""
 
 
+def stoppable(client: TaskStatusClient, stop: threading.Event) -> TaskStatusClient:
+    """
+    Return a client whose waiting ends, with :class:`StoppedError`, when an event is set.
+
+    :param client: what to make it of
+    :param stop: the event
+    """
+
+    def sleep(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise StoppedError
+
+    return client.with_retry(replace(client.retry, sleep=sleep))
+
+
 class Clearing:
     """
     Clears tasks, and never one that has ended by itself.
@@ -82,9 +97,8 @@ class Clearing:
         note: Callable[[ClearResult], object],
     ) -> None:
         self._completion_status = completion_status
-        self._stop = stop
         self._note = note
-        self._retry = replace(client.retry, sleep=self._sleep)
+        self._retry = stoppable(client, stop).retry
         self._client = client.with_retry(replace(self._retry, max_attempts=1))
         self._batch = max(1, int(client.settings.requests_per_10s / 10 * BATCH_SECONDS))
         self._sent: dict[str, datetime] = {}
@@ -112,7 +126,7 @@ class Clearing:
 
         :raises SailPointError: nothing was settled
         """
-        self._sleep(0)
+        self._retry.sleep(0)  # raises when stopped
         batch = [todo.popleft() for _ in range(min(self._batch, len(todo)))]
         unsettled = list(batch)
         trouble: SailPointError | None = None
@@ -133,7 +147,7 @@ class Clearing:
         self, task: TaskStatus, status: TaskStatus | None, fresh_until: float
     ) -> SailPointError | None:
         """Tell what became of a task; return why that is not known yet, where it isn't."""
-        self._sleep(0)
+        self._retry.sleep(0)  # raises when stopped
         try:
             if status is None:
                 status = self._client.get(task.id)
@@ -154,7 +168,7 @@ class Clearing:
         left = fresh_until - time.monotonic()
         if left <= 0:
             raise NotSentError(f"{status} was not cleared yet: it must be read again first")
-        client = self._client.with_retry(replace(self._client.retry, deadline=left))
+        client = self._client.with_retry(replace(self._client.retry, deadline=left, strict=True))
         completed = datetime.now(UTC)
         try:
             after = client.clear(status.id, self._completion_status, completed)
@@ -175,7 +189,3 @@ class Clearing:
             return False
         same_time = abs((status.completed - sent).total_seconds()) <= SAME_TIME
         return same_time and status.completion_status is CompletionStatus.parse(self._completion_status)
-
-    def _sleep(self, seconds: float) -> None:
-        if self._stop.wait(seconds):
-            raise StoppedError

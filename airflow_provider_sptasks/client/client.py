@@ -25,6 +25,7 @@ from airflow_provider_sptasks.client.errors import (
     TransportError,
     UnauthorizedError,
 )
+from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.pacing import Pacer, shared_pacer
 from airflow_provider_sptasks.client.retry import RetryPolicy
@@ -185,7 +186,7 @@ class TaskStatusClient:
         :raises ValueError: an id can't be one
         """
         _refuse_single(task_status_ids, "task_status_ids")
-        wanted = dict.fromkeys(api.check_id(each, "task_status_id") for each in task_status_ids)
+        wanted = dict.fromkeys(check_id(each, "task_status_id") for each in task_status_ids)
         found: dict[str, TaskStatus] = {}
         if wanted and not self._version.lists_pending:
             # In this order a task that ends in between is in both, in the other it would be in neither.
@@ -269,11 +270,10 @@ class TaskStatusClient:
         offset = 0
         while True:
             page = self._call(request_at(offset), api.decode_tasks)
-            for task in page:
-                if task.id not in seen:
-                    seen.add(task.id)
-                    yield task
-            if len(page) < page_size:
+            new = [task for task in page if task.id not in seen]
+            seen.update(task.id for task in new)
+            yield from new
+            if len(page) < page_size or not new:  # nothing new: the offset is not heeded
                 return
             offset += len(page)
 
@@ -315,7 +315,7 @@ class TaskStatusClient:
                 )
             self.retry.sleep(wait)
             wait = self._pacer.held()
-        if self.retry.deadline and time.monotonic() > deadline:
+        if self.retry.strict and time.monotonic() > deadline:
             raise NotSentError(
                 f"{request.method} {request.path} was not sent: the call's deadline has passed"
             )

@@ -24,12 +24,15 @@ class RetryPolicy:
     How long and how often a call is tried.
 
     :param deadline: seconds after the call's start by which the last attempt must begin; 0 for one at once
+    :param strict: whether nothing at all is sent after the deadline; otherwise the first attempt is, however
+        long it had to wait for a token
     :param max_attempts: attempts at the most; ``None`` for as many as the deadline allows
     :param wait: how long to wait before the next attempt where the answer doesn't say
     :param sleep: how to wait; the seconds are its only argument
     """
 
     deadline: float = 300.0
+    strict: bool = False
     max_attempts: int | None = None
     wait: wait_base = field(default_factory=lambda: wait_random_exponential(multiplier=0.5, min=0.2, max=10))
     sleep: Callable[[float], None] = time.sleep

@@ -46,7 +46,7 @@ def routes(state: State) -> list[Route]:
                 )
             except InvalidClientError as error:
                 return _refusal(401, "invalid_client", str(error))
-            credential = tenant.credentials.resolve(issued.value, tenant.clock.now())
+            credential = tenant.credentials.get(form["client_id"])
         lifetime = issued.expires_in
         return JSONResponse(
             {

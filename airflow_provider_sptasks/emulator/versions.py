@@ -32,12 +32,12 @@ class ApiVersion:
     experimental: bool
 
 
-# The SDK pages of v2024 and v2026 require the experimental header, the OpenAPI files no longer do. The
-# stricter reading is emulated, for v2025 too, so that a client that forgets it is found out here.
+# The SDK pages of v2024 and v2026 require the experimental header, and the OpenAPI files no longer do. It is
+# required here where SailPoint's own SDK sends it: release 1.4.2 does so for v2026 only.
 VERSIONS: tuple[ApiVersion, ...] = (
     ApiVersion("beta", "/beta/task-status", _EARLY_FIELDS, False, True, False),
-    ApiVersion("v2024", "/v2024/task-status", _EARLY_FIELDS, False, True, True),
-    ApiVersion("v2025", "/v2025/task-status", _V2025_FIELDS, True, True, True),
+    ApiVersion("v2024", "/v2024/task-status", _EARLY_FIELDS, False, True, False),
+    ApiVersion("v2025", "/v2025/task-status", _V2025_FIELDS, True, True, False),
     ApiVersion("v2026", "/v2026/task-status", _V2026_FIELDS, True, False, True),
     ApiVersion("v1", "/task-status/v1", _V2026_FIELDS, True, False, False),
 )

@@ -24,8 +24,8 @@ from airflow_provider_sptasks.arguments import (
     check_text,
     texts,
 )
-from airflow_provider_sptasks.client.api import check_id
 from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError
+from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
 from airflow_provider_sptasks.exceptions import SailPointClearError, SailPointRequestError
 
@@ -243,10 +243,10 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         stop: threading.Event,
         note: Note,
     ) -> None:
-        from airflow_provider_sptasks.client.clearing import Clearing, ClearOutcome, ClearResult
+        from airflow_provider_sptasks.client.clearing import Clearing, ClearOutcome, ClearResult, stoppable
 
         tasks = []
-        for task_status_id, status in self._candidates(client, selectors):
+        for task_status_id, status in self._candidates(stoppable(client, stop), selectors):
             if status is None:
                 note(ClearResult(task_status_id, ClearOutcome.NOT_FOUND))
             elif status.is_complete:
@@ -261,7 +261,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
                 f"{len(tasks)} pending tasks match, which is more than max_tasks={self.max_tasks}, so none "
                 f"was cleared. Select fewer, or raise max_tasks. The first: {', '.join(map(str, tasks[:3]))}"
             )
-        self.log.info("%d pending tasks match", len(tasks))
+        self.log.info("Pending tasks that match: %d", len(tasks))
         if self._dry_run:
             for status in tasks:
                 note(ClearResult(status.id, ClearOutcome.WOULD_CLEAR, status))
@@ -305,7 +305,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         for result in results:
             table[result.outcome.value].append(_row(result))
         counts = ", ".join(f"{len(table[outcome])} {outcome.replace('_', ' ')}" for outcome in ClearOutcome)
-        self.log.info("%d tasks: %s", len(results), counts)
+        self.log.info("Result: %s", counts)
         return table
 
 

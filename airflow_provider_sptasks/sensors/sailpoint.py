@@ -13,8 +13,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_sptasks.arguments import check_api_version, check_literals, texts
-from airflow_provider_sptasks.client.api import check_id
 from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError, UnauthorizedError
+from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.exceptions import (
     SailPointRequestError,

@@ -23,9 +23,9 @@ from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
-from airflow_provider_sptasks.client.api import check_id
 from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.errors import BadRequestError, SailPointError, UnauthorizedError
+from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
 from airflow_provider_sptasks.client.retry import RetryPolicy

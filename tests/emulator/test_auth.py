@@ -136,3 +136,13 @@ def test_rights(
     if write == 403:
         assert answer.json()["detailCode"] == "403 Forbidden"
         assert emulator.task("stuck")["completionStatus"] is None
+
+
+def test_token_that_is_stale_at_once_is_issued_all_the_same(api: Api, emulator: Emulator) -> None:
+    emulator.token_lifetime = 0.001
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": emulator.client_id,
+        "client_secret": emulator.client_secret,
+    }
+    assert requests.post(f"{api.url}/oauth/token", data=form, timeout=5).status_code == 200

@@ -17,7 +17,7 @@ PREFIXES = {
 }
 COMPLETED_ONLY = ("beta", "v2024")
 WITH_PENDING_ENDPOINT = ("beta", "v2024", "v2025")
-EXPERIMENTAL = ("v2024", "v2025", "v2026")
+EXPERIMENTAL = ("v2026",)
 LAUNCHER = ("v2026", "v1")
 CLEAR = [
     {"op": "replace", "path": "/completionStatus", "value": "Error"},

@@ -322,6 +322,15 @@ class TestKill:
         clear = operator(older_than=timedelta(days=1))
         assert "Stopped after 0 tasks" in self.killed(clear, lambda: clear._stop is not None)
 
+    def test_leaves_no_thread_that_goes_on_trying(self, tenant: Emulator) -> None:
+        tenant.fail(503)
+        clear = operator(older_than=timedelta(days=1))
+        assert "Stopped after 0 tasks" in self.killed(clear, lambda: len(tenant.requests) > 3)
+        for thread in threading.enumerate():
+            if thread.name.startswith("sailpoint-operator"):
+                thread.join(timeout=5)
+                assert not thread.is_alive()
+
     def test_what_was_cleared_is_told_and_it_is_no_success(
         self, tenant: Emulator, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -391,4 +400,4 @@ def test_operator_can_be_copied_and_log_is_a_table(
     log = capsys.readouterr().out
     assert f"cleared          Cloud Account Aggregation of Active Directory ({stuck.id})" in log
     assert f"not_found        {UNKNOWN}" in log
-    assert "2 tasks: 1 cleared, 0 already complete, 1 not found, 0 failed, 0 would clear" in log
+    assert "Result: 1 cleared, 0 already complete, 1 not found, 0 failed, 0 would clear" in log

@@ -1,0 +1,87 @@
+# Everything runs in virtual environments in this folder. They are made when they are missing, and brought
+# up to date when what they hold has changed; all that it takes is a Python.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test lint bench constraints clean
+
+# Without its bytecode cache Airflow starts three to four times slower.
+unexport PYTHONDONTWRITEBYTECODE
+# What an activated environment sets, and could lead astray.
+unexport PYTHONHOME
+unexport VIRTUAL_ENV
+
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
+INSTALLED := .venv/installed-$(VERSION)
+BENCHMARKS_INSTALLED := .venv/installed-benchmarks-$(VERSION)
+SDK1_INSTALLED := .venv-sdk1/installed-$(VERSION)
+SDK2_INSTALLED := .venv-sdk2/installed-$(VERSION)
+
+UV := .venv/bin/uv --quiet
+INSTALL := $(UV) pip install --constraints constraints.txt --build-constraints constraints.txt
+
+help:
+	@echo "make demo     show a gate, and a stuck task being cleared, in a real Airflow, with no tenant"
+	@echo "              (KEEP=1 leaves it running, to look around in Airflow's UI)"
+	@echo "make test     lint, types and tests (PYTEST_ARGS='-k sensor' for some of them)"
+	@echo "make lint     ruff and mypy"
+	@echo "make bench    compare with what else one could use"
+	@echo "make clean    remove everything that these made"
+	@echo
+	@echo "Each sets up what it needs; PYTHON=python3.13 chooses the Python, from 3.11 on."
+
+demo: $(INSTALLED)
+	@.venv/bin/python -m demo $(if $(filter-out 0,$(KEEP)),--keep)
+
+test: lint $(SDK1_INSTALLED) $(SDK2_INSTALLED)
+	@SAILPOINT_SDK1_PYTHON="$(CURDIR)/.venv-sdk1/bin/python" \
+	SAILPOINT_SDK2_PYTHON="$(CURDIR)/.venv-sdk2/bin/python" \
+	.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: $(INSTALLED)
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --quiet --check . || { .venv/bin/ruff format --diff .; exit 1; }
+	@.venv/bin/python -m mypy >.venv/mypy.log || { cat .venv/mypy.log; exit 1; }
+
+bench: $(BENCHMARKS_INSTALLED) $(SDK1_INSTALLED) $(SDK2_INSTALLED)
+	@SAILPOINT_SDK1_PYTHON="$(CURDIR)/.venv-sdk1/bin/python" \
+	SAILPOINT_SDK2_PYTHON="$(CURDIR)/.venv-sdk2/bin/python" \
+	.venv/bin/python -m benchmarks
+
+# Pins anew what pyproject.toml asks for, for every Python that is supported.
+constraints: $(INSTALLED)
+	@printf '%s\n' apache-airflow==3.3.2 hatchling uv | $(UV) pip compile --universal --python-version 3.11 \
+	  --upgrade --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt \
+	  --extra emulator --group benchmarks --group dev pyproject.toml -
+	@for sdk in 1 2; do \
+	  sed -n 's/^sailpoint==\(.\).*/sailpoint==\1.*/p' tests/contract/requirements-sdk$$sdk.txt | \
+	  $(UV) pip compile --universal --python-version 3.11 --upgrade --no-header --no-annotate --no-emit-index-url \
+	    --no-emit-find-links --output-file tests/contract/requirements-sdk$$sdk.txt - || exit 1; \
+	done
+
+clean:
+	@rm -rf .venv .venv-sdk1 .venv-sdk2 .demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or later is needed, and $(PYTHON) is $(or $(VERSION),not there). Choose one: make PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@echo "Setting up .venv with Python $(VERSION)"
+	@test -e $@ || { $(PYTHON) -m venv --clear .venv && \
+	  .venv/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt uv; }
+	@$(INSTALL) --python .venv --group dev --editable '.[emulator]'
+	@touch $@
+
+$(BENCHMARKS_INSTALLED): $(INSTALLED)
+	@$(INSTALL) --python .venv --group benchmarks
+	@touch $@
+
+.venv-sdk%/installed-$(VERSION): tests/contract/requirements-sdk%.txt $(INSTALLED)
+	@$(UV) venv --clear --python .venv .venv-sdk$*
+	@$(UV) pip install --python .venv-sdk$* --requirements $<
+	@touch $@

@@ -1,0 +1,37 @@
+"""What can be an id of SailPoint."""
+
+from __future__ import annotations
+
+import re
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:-]{0,127}")
+_NO_ID = frozenset({"none", "null", "nan", "undefined", "true", "false"})
+
+
+def check_id(value: object, name: str) -> str:
+    """
+    Refuse what can't be an id of SailPoint, before it is sent.
+
+    :param value: what should be an id
+    :param name: the field that it came from, for the error
+    :return: the id without surrounding white space
+    :raises ValueError: it is empty, no text, or has a form that no id has
+    """
+    if not isinstance(value, str):
+        raise ValueError(
+            f"{name} should be SailPoint's id as a string, not {type(value).__name__} {value!r:.80}."
+        )
+    text = value.strip()
+    if not text:
+        raise ValueError(f"{name} is empty. Give SailPoint's id, such as '00eebcf881994e419d72e757fd30dc0e'.")
+    if text.lower() in _NO_ID:
+        raise ValueError(
+            f"{name} is {text!r}, which is what a template makes of a value that isn't there. "
+            "Check that the task it is pulled from ran and returned the id."
+        )
+    if not _ID.fullmatch(text):
+        raise ValueError(
+            f"{name} {text[:80]!r} is not an id: letters, digits and . _ ~ : - only, 128 at the most. "
+            "If a template made a list or a dict of it, pass the other task's .output instead."
+        )
+    return text

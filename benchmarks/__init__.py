@@ -1,0 +1,1 @@
+"""Comparisons with what else one could use: ``python -m benchmarks``."""

@@ -1,0 +1,249 @@
+"""The client's own pace: no tenant that nobody else uses ever answers 429."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_sptasks.client import RetryPolicy, TaskStatusClient, client, pacing
+from airflow_provider_sptasks.client.errors import NotSentError
+from airflow_provider_sptasks.client.pacing import Pacer, shared_pacer
+from airflow_provider_sptasks.emulator import Emulator, RateLimit
+from tests.client.conftest import Connect, Waits, api_requests, settings, token_requests
+
+
+class Clock:
+    """A monotonic clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(pacing, "time", SimpleNamespace(monotonic=clock.monotonic))
+    return clock
+
+
+def reservations(pacer: Pacer, count: int) -> list[float]:
+    return [pacer.reserve() for _ in range(count)]
+
+
+class TestPacer:
+    @pytest.mark.parametrize("requests", [5, 50, 80, 90, 95, 100])
+    def test_no_window_holds_more_than_the_tenant_allows(self, requests: int, clock: Clock) -> None:
+        """Whenever they are sent: at once, after a pause, or now and then."""
+        pacer = Pacer(requests)
+        sent: list[float] = []
+        for pause in (0.0, 3.0, 0.01, 25.0, 0.5, 10.0):
+            sent += [clock.now + wait for wait in reservations(pacer, 150)]
+            clock.now = sent[-1] + pause
+        held = [sum(1 for each in sent if start <= each < start + 9.999_999) for start in sent]
+        assert requests <= max(held) <= min(requests + 10, 100)
+        assert sent == sorted(sent)
+
+    def test_begins_with_a_small_burst_and_goes_on_evenly(self, clock: Clock) -> None:
+        waits = reservations(Pacer(80), 30)
+        assert waits[:10] == [0.0] * 10
+        assert [later - earlier for earlier, later in pairwise(waits[9:])] == pytest.approx([0.125] * 20)
+
+    def test_a_pause_is_not_saved_up(self, clock: Clock) -> None:
+        pacer = Pacer(80)
+        reservations(pacer, 30)
+        clock.now += 3_600
+        assert reservations(pacer, 11) == pytest.approx([0.0] * 10 + [0.125])
+
+    def test_who_cannot_wait_takes_no_place(self, clock: Clock) -> None:
+        pacer = Pacer(100)
+        assert pacer.reserve() == 0.0
+        assert pacer.reserve(max_wait=0.05) == pytest.approx(0.1)
+        assert pacer.reserve(max_wait=0.05) == pytest.approx(0.1)
+        assert reservations(pacer, 2) == pytest.approx([0.1, 0.2])
+
+    def test_hold(self, clock: Clock) -> None:
+        pacer = Pacer(80)
+        pacer.hold(7)
+        assert pacer.held() == 7
+        assert reservations(pacer, 2) == pytest.approx([7, 7.125])
+        clock.now += 6
+        assert pacer.held() == 1
+        pacer.hold(0.5)  # shorter than what is left
+        assert pacer.held() == 1
+        clock.now += 2
+        assert pacer.held() == 0
+
+    def test_a_new_pace_counts_at_once(self, clock: Clock) -> None:
+        pacer = Pacer(100)
+        pacer.reserve()
+        pacer.requests = 50
+        waits = reservations(pacer, 20)
+        assert waits[-1] - waits[-2] == pytest.approx(0.2)
+
+
+class TestSharedPacer:
+    KEY: tuple[str, str, str] = ("https://pacer.example.com", "id", "v1")
+
+    def test_one_for_what_the_tenant_counts_together(self) -> None:
+        assert shared_pacer(*self.KEY, 80) is shared_pacer(*self.KEY, 80)
+
+    @pytest.mark.parametrize("part", [0, 1, 2])
+    def test_another_for_another_tenant_client_or_version(self, part: int) -> None:
+        other = list(self.KEY)
+        other[part] += "2"
+        assert shared_pacer(*self.KEY, 80) is not shared_pacer(other[0], other[1], other[2], 80)
+
+    def test_the_last_ones_pace_applies(self) -> None:
+        first = shared_pacer(*self.KEY, 80)
+        shared_pacer(*self.KEY, 20)
+        assert first.requests == 20
+
+    def test_clients_use_it(self, emulator: Emulator) -> None:
+        emulator.add_task("1", duration=None)
+        given = settings(emulator)
+        pacer = shared_pacer(given.base_url, given.client_id, given.api_version, given.requests_per_10s)
+        pacer.hold(3_600)
+        hasty = RetryPolicy(deadline=1)
+        with TaskStatusClient(given, retry=hasty) as held, pytest.raises(NotSentError):
+            held.get("1")
+        with TaskStatusClient(settings(emulator, api_version="v2026"), retry=hasty) as free:
+            assert free.get("1").id == "1"
+
+
+@pytest.fixture
+def limited() -> Iterator[Emulator]:
+    """A tenant whose limit is a tenth of SailPoint's in time: 100 requests a second."""
+    with Emulator(rate_limit=RateLimit(100, 1.0)) as emulator:
+        yield emulator
+
+
+def crowd(emulator: Emulator, pacer: Pacer, threads: int, calls: int) -> list[str]:
+    """Call from several threads, each with its own client, as fast as the pace allows."""
+
+    def work(_: int) -> list[str]:
+        retry = RetryPolicy(deadline=30)
+        with TaskStatusClient(settings(emulator), pacer=pacer, retry=retry) as client:
+            return [client.get("1").id for _ in range(calls)]
+
+    with ThreadPoolExecutor(threads) as pool:
+        return [each for found in pool.map(work, range(threads)) for each in found]
+
+
+class TestAgainstALimit:
+    def test_a_crowd_earns_no_429(self, limited: Emulator) -> None:
+        limited.add_task("1", duration=None)
+        assert crowd(limited, Pacer(80, window=1.0), threads=8, calls=25) == ["1"] * 200
+        assert {request.status for request in api_requests(limited)} == {200}
+        assert len(api_requests(limited)) == 200
+
+    def test_the_limit_is_really_on(self, limited: Emulator) -> None:
+        """Who is twice as fast is refused, waits as he is told, and gets everything nevertheless."""
+        limited.add_task("1", duration=None)
+        assert crowd(limited, Pacer(100, window=0.25), threads=8, calls=25) == ["1"] * 200
+        statuses = [request.status for request in api_requests(limited)]
+        assert statuses.count(200) == 200
+        assert 429 in statuses
+
+    def test_a_429_that_somebody_else_earned_holds_everybody(self, limited: Emulator) -> None:
+        limited.add_task("1", duration=None)
+        pacer = Pacer(80, window=1.0)
+        with TaskStatusClient(settings(limited), pacer=pacer) as client:
+            client.get("1")
+        limited.fail(429, times=1, headers={"Retry-After": "1"})
+        crowd(limited, pacer, threads=8, calls=5)
+        requests = api_requests(limited)[1:]
+        (refusal,) = [n for n, request in enumerate(requests) if request.status == 429]
+        # Those under way at that moment arrive, then nobody for a second; else nearly all would have.
+        later = [request.at - requests[refusal].at for request in requests[refusal + 1 :]]
+        assert sum(1 for delay in later if delay < 0.9) <= 20
+        assert len(requests) == 41
+
+
+class TestWaiting:
+    def test_nobody_waits_beyond_the_deadline(
+        self, connect: Connect, waits: Waits, emulator: Emulator
+    ) -> None:
+        pacer = Pacer(80)
+        pacer.hold(100)
+        client = connect(pacer=pacer, retry=RetryPolicy(deadline=50, sleep=waits))
+        with pytest.raises(
+            NotSentError, match=r"GET /task-status/v1/1 was not sent: .* allows it in \d+\.\d s"
+        ):
+            client.get("1")
+        assert api_requests(emulator) == []
+        assert waits.seconds == []
+
+    def test_a_hold_in_the_meantime_counts_too(self, connect: Connect, emulator: Emulator) -> None:
+        """Who has taken his place may be held beyond his deadline: then he doesn't send either."""
+        pacer = Pacer(100, window=10.0)
+        pacer.reserve()
+        client = connect(pacer=pacer, retry=RetryPolicy(deadline=50, sleep=lambda _: pacer.hold(100)))
+        with pytest.raises(NotSentError, match="which is after the call's deadline"):
+            client.get("1")
+        assert api_requests(emulator) == []
+
+    def test_nothing_is_sent_after_the_deadline(
+        self, connect: Connect, emulator: Emulator, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A busy machine may wake a thread late."""
+        monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=clock.monotonic))
+        pacer = Pacer(100, window=1_000.0)
+        pacer.reserve()
+
+        def oversleep(_: float) -> None:
+            clock.now += 21
+
+        retry = RetryPolicy(deadline=20, strict=True, max_attempts=1, sleep=oversleep)
+        with pytest.raises(NotSentError, match="the call's deadline has passed"):
+            connect(pacer=pacer, retry=retry).get("1")
+        assert api_requests(emulator) == []
+
+    def test_a_replay_takes_a_place_of_its_own(self, connect: Connect, emulator: Emulator) -> None:
+        emulator.add_task("1", duration=None)
+        client = connect(pacer=Pacer(100, window=1e6), retry=RetryPolicy(deadline=1))
+        emulator.fail(401, times=1)
+        with pytest.raises(NotSentError):
+            client.get("1")
+        assert [request.status for request in api_requests(emulator)] == [401]
+
+    def test_a_pace_error_is_waited_out(self, emulator: Emulator, connect: Connect) -> None:
+        emulator.add_task("1", duration=None)
+        pacer = Pacer(100, window=1.0)
+        pacer.hold(0.2)
+        started = time.monotonic()
+        assert connect(pacer=pacer, retry=RetryPolicy(deadline=10)).get("1").id == "1"
+        assert time.monotonic() - started >= 0.2
+
+    def test_who_took_his_place_before_a_hold_waits_too(self, emulator: Emulator, connect: Connect) -> None:
+        emulator.add_task("1", duration=None)
+        pacer = Pacer(100, window=10.0)
+        pacer.reserve()
+        held = threading.Event()
+
+        def sleep(seconds: float) -> None:
+            if not held.is_set():
+                held.set()
+                pacer.hold(0.3)
+            time.sleep(seconds)
+
+        connect(pacer=pacer, retry=RetryPolicy(sleep=sleep)).get("1")
+        assert held.is_set()
+        assert pacer.held() == 0
+
+    def test_tokens_are_not_paced(self, emulator: Emulator, connect: Connect) -> None:
+        emulator.add_task("1", duration=None)
+        one_place = Pacer(100, window=1e6)
+        client = connect(pacer=one_place, retry=RetryPolicy(deadline=1))
+        assert client.get("1").id == "1"
+        assert len(token_requests(emulator)) == 1
+        with pytest.raises(NotSentError):
+            client.get("1")
