@@ -34,8 +34,8 @@ def patched(document: Mapping[str, object], operations: object) -> dict[str, obj
         raise InvalidPatchError("The JSON Patch replaces the whole task.")
     keys = document.keys() | result.keys()
     changed = [key for key in sorted(keys) if result.get(key) != document.get(key)]
-    removed = document.keys() - result.keys()
-    refused = sorted({key for key in changed if key not in CHANGEABLE} | removed)
+    came_or_went = document.keys() ^ result.keys()
+    refused = sorted({key for key in changed if key not in CHANGEABLE} | came_or_went)
     if refused:
         raise InvalidPatchError(f"Only {' and '.join(CHANGEABLE)} can be changed, not {', '.join(refused)}.")
     if "completionStatus" in changed:

@@ -9,7 +9,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, conf
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    conf,
+)
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_sptasks.arguments import check_api_version, check_literals, texts
@@ -126,8 +131,12 @@ class SailPointTaskSensor(BaseSensorOperator):
             raise
         if look.is_done:
             return look.xcom_value
-        left = timedelta(seconds=max(self.timeout - (time.monotonic() - started), 0.0))
-        return self.defer(trigger=self._trigger(), method_name="execute_complete", timeout=left)
+        left = self.timeout - (time.monotonic() - started)
+        if left <= 0:
+            message = f"The first look took longer than the timeout of {self.timeout} s."
+            raise AirflowSkipException(message) if self.soft_fail else AirflowSensorTimeout(message)
+        timeout = timedelta(seconds=left)
+        return self.defer(trigger=self._trigger(), method_name="execute_complete", timeout=timeout)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ARG002 - Airflow's
         """Judge what the trigger saw."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_sptasks.emulator import Emulator
@@ -117,12 +117,14 @@ OPERATIONS = st.fixed_dictionaries(
 )
 
 
+@example([{"op": "add", "path": "/", "value": None}])
 @given(st.lists(OPERATIONS, max_size=3))
 def test_any_document_is_applied_or_refused(operations: list[dict[str, object]]) -> None:
     try:
         after = patched(DOCUMENT, operations)
     except InvalidPatchError:
         return
+    assert after.keys() == DOCUMENT.keys()
     assert {key for key in after if after[key] != DOCUMENT[key]} <= set(CHANGEABLE)
 
 

@@ -4,7 +4,8 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,7 +61,7 @@ def deferred(make: Callable[[], SailPointTaskSensor]) -> Any:
     except TaskDeferred as deferral:
         _, kwargs = deferral.trigger.serialize()
         trigger = type(deferral.trigger)(**json.loads(json.dumps(kwargs)))
-        timeout = deferral.timeout.total_seconds() if deferral.timeout else None
+        timeout = deferral.timeout.total_seconds() if deferral.timeout is not None else None
 
         async def first_event() -> TriggerEvent:
             async with asyncio.timeout(timeout):
@@ -75,6 +76,21 @@ def deferred(make: Callable[[], SailPointTaskSensor]) -> Any:
 
 def list_requests(tenant: Emulator) -> int:
     return sum(1 for request in tenant.requests if request.path == "/task-status/v1")
+
+
+@contextmanager
+def after_looks(tenant: Emulator, looks: int, act: Callable[[], object]) -> Iterator[None]:
+    """Act when the tenant has been looked at so many times."""
+
+    def wait() -> None:
+        while list_requests(tenant) < looks:
+            time.sleep(0.01)
+        act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    yield
+    thread.join()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -122,12 +138,13 @@ class TestOutcomes:
         assert status["completionStatus"] == "Cancelled"
 
     def test_completed_without_completion_status_is_not_the_end(self, tenant: Emulator, mode: str) -> None:
-        task = tenant.add_task(launched=-30, duration=30.8, completed_lead=20)
+        task = tenant.add_task(launched=-3600, duration=4000, completed_lead=1000)
         assert tenant.task(task.id)["completed"] is not None
         assert tenant.task(task.id)["completionStatus"] is None
-        status = run(mode, lambda: sensor(task.id, mode=mode))
+        with after_looks(tenant, 2, lambda: tenant.clock.advance(1000)):
+            status = run(mode, lambda: sensor(task.id, mode=mode))
         assert status["completionStatus"] == "SUCCESS"
-        assert list_requests(tenant) > 1
+        assert list_requests(tenant) > 2
 
     def test_several_open_together_and_keep_their_order(self, tenant: Emulator, mode: str) -> None:
         tasks = [tenant.add_task(duration=0.2 * number, source=f"S{number}") for number in (3, 1, 2)]
@@ -383,6 +400,16 @@ def test_a_look_ends_with_the_sensors_timeout(tenant: Emulator) -> None:
     retry = sensor("abc", poke_interval=300, timeout=7).hook.retry
     assert retry is not None
     assert retry.deadline == 7
+
+
+@pytest.mark.parametrize(("soft_fail", "end"), [(False, AirflowSensorTimeout), (True, AirflowSkipException)])
+def test_first_look_that_takes_all_the_time_there_is(
+    tenant: Emulator, soft_fail: bool, end: type[Exception]
+) -> None:
+    """A deferral without time left would have no time-out at all."""
+    task = tenant.add_task(duration=None)
+    with pytest.raises(end, match="longer than the timeout"):
+        sensor(task.id, mode="deferrable", timeout=0, soft_fail=soft_fail).execute(context())
 
 
 def test_texts_stay_readable(tenant: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
