@@ -220,6 +220,18 @@ class TestOutcomes:
         tenant.fail(times=4, **fault)
         assert run(mode, lambda: sensor(task.id, mode=mode))["id"] == task.id
 
+    def test_everything_going_wrong_at_once_is_waited_out(self, tenant: Emulator, mode: str) -> None:
+        tasks = [tenant.add_task(duration=1000).id for _ in range(20)]
+        tenant.token_lifetime = 5
+        tenant.fail(503, probability=0.5)
+        tenant.fail(kind="drop", probability=0.1)
+        # A thousand seconds later the tasks have ended, and so have all tokens.
+        with after_looks(tenant, 4, lambda: tenant.clock.advance(1000)):
+            statuses = run(mode, lambda: sensor(tasks, mode=mode, timeout=300))
+        assert [status["id"] for status in statuses] == tasks
+        assert {status["completionStatus"] for status in statuses} == {"SUCCESS"}
+        assert {request.status for request in tenant.requests} >= {200, 503}
+
     @pytest.mark.parametrize("status", [400, 403, 404])
     def test_refusal_fails_without_retry(self, tenant: Emulator, mode: str, status: int) -> None:
         task = tenant.add_task(duration=None)
