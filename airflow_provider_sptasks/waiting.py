@@ -47,6 +47,20 @@ def judge(
     return Verdict(is_done=not refused and len(ended) == len(task_status_ids), refused=refused)
 
 
+def result(
+    task_status_id: object, task_status_ids: Sequence[str], found: Mapping[str, TaskStatus]
+) -> dict[str, Any] | list[dict[str, Any]]:
+    """
+    Make what a sensor returns when all tasks ended as they should.
+
+    :param task_status_id: the sensor's argument: one id, or several, which make it a list
+    :param task_status_ids: the ids that it stands for
+    :param found: the tasks
+    """
+    statuses = [found[each].to_json() for each in task_status_ids]
+    return statuses[0] if isinstance(task_status_id, str) else statuses
+
+
 def completion_statuses(names: str | Iterable[str] | None) -> frozenset[CompletionStatus] | None:
     """
     Read ``accepted_statuses``.

@@ -26,7 +26,7 @@ LAYERS = [
     ["client.clearing"],
     ["client"],
     ["arguments", "exceptions"],
-    ["waiting"],
+    ["waiting", "from_trigger"],
     ["hooks"],
     ["triggers"],
     ["sensors", "operators"],

@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_sptasks.arguments import check_api_version, check_literals, texts
+from airflow_provider_sptasks.arguments import check_api_version, check_flag, check_literals, texts
 from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError, UnauthorizedError
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import TaskStatus
@@ -26,7 +26,15 @@ from airflow_provider_sptasks.exceptions import (
     SailPointTaskFailedError,
     SailPointTaskNotFoundError,
 )
-from airflow_provider_sptasks.waiting import Narrator, completion_statuses, failure, judge, task_not_found
+from airflow_provider_sptasks.from_trigger import airflow_can, too_many, why_not_end, why_not_start
+from airflow_provider_sptasks.waiting import (
+    Narrator,
+    completion_statuses,
+    failure,
+    judge,
+    result,
+    task_not_found,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -68,6 +76,17 @@ class SailPointTaskSensor(BaseSensorOperator):
         be unknown to the tenant, which needs a moment to show one that was just started
     :param deferrable: wait in the triggerer, where all gates of a connection share their requests and none
         holds a worker slot; ``poke_interval`` is then the longest that a look may take to come
+    :param start_from_trigger: start in the triggerer too, without a process on a worker (Airflow 3.3). Needs
+        ``deferrable``. Arguments may be literals and templates of what is known when the DAG run starts, such
+        as ``{{ params.x }}``, ``{{ dag_run.conf['x'] }}``, ``{{ var.value.x }}``, or
+        ``{{ ti.xcom_pull(task_ids='x', map_indexes=-1) }}``. Where Airflow can't do it (other templates,
+        results of other tasks as ``XComArg``, ``pre_execute``, ``on_execute_callback``, mapped tasks, Airflow
+        before 3.3) the gate starts on a worker, and the log says why
+    :param end_from_trigger: when waiting in the triggerer, end a success there too (Airflow 3.3): the result
+        is set as the same XCom, and no process is started for that. Any other outcome ends on a worker, and
+        so does a success when the task has ``outlets``, ``on_success_callback``, ``on_skipped_callback``,
+        ``multiple_outputs``, ``map_index_template`` or ``post_execute``, when a task is mapped over its
+        result, and when a plugin listens to tasks that succeed
     :raises ValueError: a literal argument can't be right, when the DAG is parsed
     :raises SailPointTaskFailedError: a task ended with a status that isn't accepted
     :raises SailPointTaskNotFoundError: the tenant doesn't know a task
@@ -86,6 +105,8 @@ class SailPointTaskSensor(BaseSensorOperator):
         api_version: str | None = None,
         not_found_grace: float | timedelta = 60.0,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
+        end_from_trigger: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -99,9 +120,14 @@ class SailPointTaskSensor(BaseSensorOperator):
         check_literals(task_status_id, "task_status_id", check_id)
         check_api_version(api_version)
         self.deferrable = deferrable
+        self.end_from_trigger = check_flag(end_from_trigger, "end_from_trigger")
         self._accepted = completion_statuses(accepted_statuses)
         self._grace = _duration(not_found_grace, "not_found_grace")
         self._first_look: datetime | None = None
+        self._why_on_a_worker: str | None = None
+        self.start_from_trigger = check_flag(start_from_trigger, "start_from_trigger")
+        if start_from_trigger:
+            self._start_from_trigger()
 
     @cached_property
     def _narrator(self) -> Narrator:
@@ -119,6 +145,8 @@ class SailPointTaskSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait in the sensor's mode, or look once and then wait in the triggerer."""
+        if self._why_on_a_worker:
+            self.log.info("Starting on a worker: %s", self._why_on_a_worker)
         if not self.deferrable:
             return super().execute(context)
         started = time.monotonic()
@@ -168,18 +196,52 @@ class SailPointTaskSensor(BaseSensorOperator):
             raise SailPointRequestError(str(error)) from error
         return self._judge(ids, found)
 
+    def _start_from_trigger(self) -> None:
+        """Have Airflow start the gate in the triggerer, or remember why it can't."""
+        if not self.deferrable:
+            raise ValueError("start_from_trigger is True, and deferrable is not. Set deferrable=True too.")
+        self._why_on_a_worker = why_not_start(
+            self, {each: getattr(self, each) for each in self.template_fields}
+        )
+        if self._why_on_a_worker:
+            self.start_from_trigger = False
+            self.log.info("%s starts on a worker: %s", self.task_id, self._why_on_a_worker)
+            return
+        if warning := too_many(self):
+            self.log.warning("%s", warning)
+        from airflow.triggers.base import StartTriggerArgs
+
+        # The rest of what may speak against it, the trigger sees in the serialized DAG.
+        ends = self.end_from_trigger and self._post_execute_hook is None
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls="airflow_provider_sptasks.triggers.sailpoint.SailPointTaskTrigger",
+            trigger_kwargs=self._trigger_arguments(self.task_status_id, self._grace, ends),
+            next_method="execute_complete",
+            timeout=timedelta(seconds=self.timeout),
+        )
+
     def _trigger(self) -> SailPointTaskTrigger:
         from airflow_provider_sptasks.triggers.sailpoint import SailPointTaskTrigger
 
         first_look = self._first_look or datetime.now(UTC)
-        return SailPointTaskTrigger(
-            task_status_ids=self._ids(),
-            accepted_statuses=None if self._accepted is None else sorted(self._accepted),
-            sailpoint_conn_id=self.sailpoint_conn_id,
-            api_version=self.api_version,
-            poke_interval=self.poke_interval,
-            not_found_until=(first_look + self._grace).timestamp(),
-        )
+        grace = max(timedelta(0), first_look + self._grace - datetime.now(UTC))
+        ends = self.end_from_trigger and airflow_can() and why_not_end(self) is None
+        task_status_id = self.task_status_id if isinstance(self.task_status_id, str) else self._ids()
+        return SailPointTaskTrigger(**self._trigger_arguments(task_status_id, grace, ends))
+
+    def _trigger_arguments(
+        self, task_status_id: object, grace: timedelta, end_from_trigger: bool
+    ) -> dict[str, Any]:
+        return {
+            "task_status_id": task_status_id,
+            "accepted_statuses": None if self._accepted is None else sorted(self._accepted),
+            "sailpoint_conn_id": self.sailpoint_conn_id,
+            "api_version": self.api_version,
+            "poke_interval": self.poke_interval,
+            "not_found_grace": grace.total_seconds(),
+            "end_from_trigger": end_from_trigger,
+            "do_xcom_push": self.do_xcom_push,
+        }
 
     def _ids(self) -> list[str]:
         try:
@@ -218,10 +280,7 @@ class SailPointTaskSensor(BaseSensorOperator):
             raise SailPointTaskFailedError(failure(verdict.refused))
         if not verdict.is_done:
             return PokeReturnValue(is_done=False)
-        results = [found[each].to_json() for each in ids]
-        return PokeReturnValue(
-            is_done=True, xcom_value=results[0] if isinstance(self.task_status_id, str) else results
-        )
+        return PokeReturnValue(is_done=True, xcom_value=result(self.task_status_id, ids, found))
 
 
 def _duration(value: float | timedelta, name: str) -> timedelta:

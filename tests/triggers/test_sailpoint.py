@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ def trigger(*task_status_ids: str, **kwargs: Any) -> SailPointTaskTrigger:
         "sailpoint_conn_id": "sailpoint_default",
         "api_version": None,
         "poke_interval": 0.1,
-        "not_found_until": time.time() + 60,
+        "not_found_grace": 60,
     } | kwargs
     return SailPointTaskTrigger(list(task_status_ids), **settings)
 
@@ -63,7 +62,7 @@ def test_one_that_ended_otherwise_ends_the_waiting(tenant: Emulator) -> None:
 
 
 def test_unknown_task_is_asked_for_by_itself_once(tenant: Emulator) -> None:
-    (event,) = events(trigger(UNKNOWN, not_found_until=time.time() + 0.3))
+    (event,) = events(trigger(UNKNOWN, not_found_grace=0.3))
     assert f"task_status_id {UNKNOWN!r} is unknown to the tenant" in event["not_found"]
     assert event["statuses"] == []
     asked = [request.path for request in tenant.requests if request.path.endswith(UNKNOWN)]
@@ -73,7 +72,7 @@ def test_unknown_task_is_asked_for_by_itself_once(tenant: Emulator) -> None:
 def test_task_that_a_list_leaves_out_is_found_by_itself(tenant: Emulator) -> None:
     task = tenant.add_task(launched=-60, duration=1)
     tenant.fail(200, path="/task-status/v1", body=b"[]")
-    (event,) = events(trigger(task.id, not_found_until=0))
+    (event,) = events(trigger(task.id, not_found_grace=0))
     assert event["statuses"][0]["completionStatus"] == "SUCCESS"
 
 
