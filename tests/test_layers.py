@@ -22,6 +22,7 @@ LAYERS = [
     ["client.models", "client.retry", "client.auth"],
     ["client.api"],
     ["client.settings"],
+    ["client.transport"],
     ["client.client"],
     ["client.clearing"],
     ["client"],
@@ -35,7 +36,7 @@ LAYERS = [
 ]
 # What is used in some files only. Files are paths in the package, and may be folders.
 ONLY_IN = {
-    "requests": ["client/client.py", "client/auth.py"],
+    "requests": ["client/transport.py", "client/auth.py"],
     "urllib3": [],
     "tenacity": ["client/retry.py"],
     "starlette": ["emulator"],
