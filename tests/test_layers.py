@@ -22,7 +22,7 @@ LAYERS = [
     ["client.models", "client.retry", "client.auth"],
     ["client.api"],
     ["client.settings"],
-    ["client.transport"],
+    ["client.launches", "client.transport"],
     ["client.client"],
     ["client.clearing"],
     ["client"],

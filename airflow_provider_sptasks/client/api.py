@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -222,6 +222,11 @@ def find_tasks(version: ApiVersion, task_status_ids: Sequence[str]) -> Request:
     return list_tasks(version, filters=one_of("id", task_status_ids))
 
 
+def newest_tasks(version: ApiVersion, source_ids: Sequence[str], *, offset: int = 0) -> Request:
+    """Ask for a page of the tasks of these sources, newest first: no more than :func:`first_chunk` takes."""
+    return list_tasks(version, filters=one_of("sourceId", source_ids), sorters="-created", offset=offset)
+
+
 def pending_tasks(version: ApiVersion, *, limit: int = MAX_PAGE_SIZE, offset: int = 0) -> Request:
     """
     Ask for a page of the pending tasks.
@@ -280,19 +285,25 @@ def get_token(path: str, client_id: str, client_secret: str) -> Request:
     )
 
 
-def first_chunk(version: ApiVersion, task_status_ids: Sequence[str], most: int) -> Sequence[str]:
+def first_chunk(
+    request: Callable[[ApiVersion, Sequence[str]], Request],
+    version: ApiVersion,
+    ids: Sequence[str],
+    most: int,
+) -> Sequence[str]:
     """
-    Take as many ids from the front as fit in one :func:`find_tasks`, and at least one.
+    Take as many ids from the front as fit in one request, and at least one.
 
-    :param task_status_ids: any number of ids
+    :param request: makes the request, as :func:`find_tasks` and :func:`newest_tasks` do
+    :param ids: any number of ids
     :param most: how many to take at the most; a page and the request line bound it as well
     """
-    length = len(find_tasks(version, []).target)
-    for taken, task_status_id in enumerate(task_status_ids[: min(most, MAX_PAGE_SIZE)]):
-        length += len(quote(_quoted(task_status_id), safe="")) + 1
+    length = len(request(version, []).target)
+    for taken, each in enumerate(ids[: min(most, MAX_PAGE_SIZE)]):
+        length += len(quote(_quoted(each), safe="")) + 1
         if taken and length > MAX_TARGET_LENGTH:
-            return task_status_ids[:taken]
-    return task_status_ids[: min(most, MAX_PAGE_SIZE)]
+            return ids[:taken]
+    return ids[: min(most, MAX_PAGE_SIZE)]
 
 
 def _task_path(version: ApiVersion, task_status_id: str) -> str:
@@ -324,6 +335,23 @@ def decode_task(request: Request, response: Response) -> TaskStatus:
 
 def decode_tasks(request: Request, response: Response) -> list[TaskStatus]:
     """Read the answer to a request for a list; 204 is an empty one."""
+    return decode_page(request, response)[0]
+
+
+def decode_page(request: Request, response: Response) -> tuple[list[TaskStatus], int]:
+    """Read the answer to a request for a list, and count its entries, with those that can't be read."""
+    entries = decode_list(request, response)
+    tasks = []
+    for entry in entries:
+        try:
+            tasks.append(TaskStatus.from_json(entry))
+        except UnexpectedPayloadError as error:  # it must not keep the others from being seen
+            log.warning("%s %s: passed over an entry. %s", request.method, request.path, error)
+    return tasks, len(entries)
+
+
+def decode_list(request: Request, response: Response) -> list[Any]:
+    """Read a JSON array; 204 is an empty one."""
     if response.status == 204:
         return []
     payload = decode_json(request, response)
@@ -332,13 +360,7 @@ def decode_tasks(request: Request, response: Response) -> list[TaskStatus]:
             f"{request.method} {request.path} should be answered with a JSON array, "
             f"not with {type(payload).__name__}"
         )
-    tasks = []
-    for item in payload:
-        try:
-            tasks.append(TaskStatus.from_json(item))
-        except UnexpectedPayloadError as error:  # it must not keep the others from being seen
-            log.warning("%s %s: passed over an entry. %s", request.method, request.path, error)
-    return tasks
+    return payload
 
 
 def decode_count(request: Request, response: Response) -> int:

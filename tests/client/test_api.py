@@ -200,7 +200,7 @@ class TestChunks:
         rest = [f"{n:032x}" for n in range(10_000)]
         chunks = 0
         while rest:
-            chunk = api.first_chunk(version, rest, api.MAX_PAGE_SIZE)
+            chunk = api.first_chunk(api.find_tasks, version, rest, api.MAX_PAGE_SIZE)
             assert chunk == rest[: len(chunk)]
             rest = rest[len(chunk) :]
             chunks += 1
@@ -215,7 +215,7 @@ class TestChunks:
         assume(ids)
         ids = ids * data.draw(st.integers(1, 300))
         most = data.draw(st.integers(1, 300))
-        chunk = api.first_chunk(version, ids, most)
+        chunk = api.first_chunk(api.find_tasks, version, ids, most)
         assert chunk == ids[: len(chunk)]
         assert 1 <= len(chunk) <= min(most, 250)
         url = prepared(api.find_tasks(version, chunk)).path_url
