@@ -16,13 +16,17 @@ from requests.adapters import HTTPAdapter
 from airflow_provider_sptasks.client import api
 from airflow_provider_sptasks.client.auth import ClientCredentialsAuth
 from airflow_provider_sptasks.client.errors import (
+    AmbiguousError,
     APIError,
     BadRequestError,
     NotSentError,
     RateLimitedError,
+    ServerError,
     TransportError,
     UnauthorizedError,
+    UnexpectedPayloadError,
 )
+from airflow_provider_sptasks.client.multipart import Form, Sending
 from airflow_provider_sptasks.client.pacing import Pacer, shared_pacer
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
@@ -102,7 +106,8 @@ class Transport:
         """
         deadline = time.monotonic() + self.retry.deadline
         return self.retry.call(
-            lambda: decode(request, self._attempt(request, deadline)), f"{request.method} {request.path}"
+            lambda: _decoded(request, self._attempt(request, deadline), decode),
+            f"{request.method} {request.path}",
         )
 
     def _attempt(self, request: api.Request, deadline: float) -> api.Response:
@@ -142,12 +147,25 @@ class Transport:
             )
 
     def _send(self, request: api.Request, url: str, auth: Callable[..., Any]) -> api.Response:
+        if not isinstance(request.body, Form):
+            return self._send_body(request, url, auth, request.body)
+        body = request.body.sending()
+        try:
+            return self._send_body(request, url, auth, body)
+        except (TransportError, ServerError) as error:
+            if request.repeatable or not body.complete:
+                raise
+            raise AmbiguousError(error) from error
+
+    def _send_body(
+        self, request: api.Request, url: str, auth: Callable[..., Any], body: bytes | Sending | None
+    ) -> api.Response:
         try:
             answer = self._session.request(
                 request.method,
                 url,
                 headers=dict(request.headers),
-                data=request.body,
+                data=body,
                 auth=auth,
                 timeout=self.settings.timeout,
                 verify=self.settings.verify,
@@ -185,6 +203,17 @@ class Transport:
             if name not in self._deprecations:
                 self._deprecations.add(name)
                 log.warning("SailPoint marks %s %s (%s) as deprecated", request.method, request.path, name)
+
+
+def _decoded(
+    request: api.Request, response: api.Response, decode: Callable[[api.Request, api.Response], T]
+) -> T:
+    try:
+        return decode(request, response)
+    except UnexpectedPayloadError as error:
+        if request.repeatable:
+            raise
+        raise AmbiguousError(error) from error
 
 
 def _refused(error: APIError) -> UnauthorizedError:
