@@ -42,6 +42,7 @@ ONLY_IN = {
     "starlette": ["emulator"],
     "uvicorn": ["emulator"],
     "jsonpatch": ["emulator"],
+    "python_multipart": ["emulator"],
     "httpx": [],
     "aiohttp": [],
     "wtforms": ["hooks"],
@@ -183,7 +184,9 @@ def test_a_library_is_used_in_its_own_files_only(library: str, places: list[str]
     ] == []
 
 
-@pytest.mark.parametrize("library", ["requests", "tenacity", "starlette", "uvicorn", "jsonpatch"])
+@pytest.mark.parametrize(
+    "library", ["requests", "tenacity", "starlette", "uvicorn", "jsonpatch", "python_multipart"]
+)
 def test_those_files_do_use_it(library: str) -> None:
     """Or the table above says nothing."""
     users = {

@@ -106,6 +106,8 @@ def _summary(emulator: Emulator, scenario: Scenario) -> str:
         "Change it while it runs, for example:",
         f'  curl -d \'{{"source": "SAP HR", "duration": "90s"}}\' {admin}/tasks',
         f'  curl -d \'{{"outcome": "ERROR"}}\' {admin}/tasks/ID/complete',
+        f'  curl -d \'{{"source": "SAP HR", "every": "5m", "duration": "90s"}}\' {admin}/schedules',
+        f'  curl -d \'{{"name": "HR export", "delimited_file": true}}\' {admin}/sources',
         f'  curl -d \'{{"advance": "1h"}}\' {admin}/clock',
         f'  curl -d \'{{"status": 503, "times": 3}}\' {admin}/faults',
         "Ctrl-C ends it.",

@@ -48,7 +48,7 @@ def test_durations(value: object, seconds: float) -> None:
     ("text", "problem"),
     [
         ("[[task", "not valid TOML"),
-        ("tasks = 1", "unknown key 'tasks'; use description and [[task]]"),
+        ("tasks = 1", "unknown key 'tasks'; use description, [[task]], [[source]], [[schedule]]"),
         ("description = 1", "description = 1 must be a text"),
         ("task = 1", "task = 1 must be tables; write [[task]]"),
         ("task = [1]", "task 1: 1 is not a table"),
