@@ -294,6 +294,12 @@ class Emulator:
             self._state.tenant.clear_schedules()
 
     @property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources, those that tasks and schedules name too, in the order of their addition."""
+        with self._state.lock:
+            return tuple(self._state.tenant.sources.all())
+
+    @property
     def started(self) -> tuple[Task, ...]:
         """The tasks that clients have started with a POST, oldest first, answered or not."""
         with self._state.lock:
