@@ -19,10 +19,11 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # each other.
 LAYERS = [
     ["__init__", "client.errors", "client.ids", "client.pacing", "get_provider_info"],
-    ["client.models", "client.retry", "client.auth"],
+    ["client.models", "client.multipart", "client.retry", "client.auth"],
     ["client.api"],
-    ["client.settings"],
-    ["client.client"],
+    ["client.api_sources", "client.settings"],
+    ["client.launches", "client.transport"],
+    ["client.client", "client.sources"],
     ["client.clearing"],
     ["client"],
     ["arguments", "exceptions"],
@@ -35,18 +36,25 @@ LAYERS = [
 ]
 # What is used in some files only. Files are paths in the package, and may be folders.
 ONLY_IN = {
-    "requests": ["client/client.py", "client/auth.py"],
+    "requests": ["client/transport.py", "client/auth.py"],
     "urllib3": [],
     "tenacity": ["client/retry.py"],
     "starlette": ["emulator"],
     "uvicorn": ["emulator"],
     "jsonpatch": ["emulator"],
+    "python_multipart": ["emulator"],
     "httpx": [],
     "aiohttp": [],
     "wtforms": ["hooks"],
 }
-# What only client/api.py may spell: versions, paths, and filters.
-OF_THE_API = re.compile(r'\b(beta|v2024|v2025|v2026)\b|^v1$|/task-status|\bisnull\b|\b(eq|in) (\("?|")')
+# What one file only may spell: versions, paths, and filters; what is appended to the path of a source.
+OF_THE_API = {
+    "client/api.py": re.compile(
+        r"\b(beta|v2024|v2025|v2026)\b|^v1$|/task-status|/sources\b|/account-aggregations"
+        r'|\bisnull\b|\b(eq|in) (\("?|")'
+    ),
+    "client/api_sources.py": re.compile(r"\bload-"),
+}
 
 
 def files(*below: str) -> list[Path]:
@@ -176,7 +184,9 @@ def test_a_library_is_used_in_its_own_files_only(library: str, places: list[str]
     ] == []
 
 
-@pytest.mark.parametrize("library", ["requests", "tenacity", "starlette", "uvicorn", "jsonpatch"])
+@pytest.mark.parametrize(
+    "library", ["requests", "tenacity", "starlette", "uvicorn", "jsonpatch", "python_multipart"]
+)
 def test_those_files_do_use_it(library: str) -> None:
     """Or the table above says nothing."""
     users = {
@@ -186,22 +196,32 @@ def test_those_files_do_use_it(library: str) -> None:
     assert all(any(user.startswith(each) for user in users) for each in ONLY_IN[library])
 
 
-def test_only_one_file_spells_the_api() -> None:
+@pytest.mark.parametrize(("home", "pattern"), OF_THE_API.items())
+def test_only_one_file_spells_the_api(home: str, pattern: re.Pattern[str]) -> None:
     spelled = [
         f"{inside(path)}:{line} {text!r}"
         for path in files("client", "hooks", "sensors", "operators")
-        if inside(path) != "client/api.py"
+        if inside(path) != home
         for text, line in strings(path)
-        if OF_THE_API.search(text)
+        if pattern.search(text)
     ]
     assert spelled == []
 
 
-def test_that_file_does() -> None:
-    spelled = {
-        match.group() for text, _ in strings(ROOT / "client/api.py") if (match := OF_THE_API.search(text))
-    }
-    assert {"beta", "v2024", "v2025", "v2026", "v1", "/task-status", "isnull"} <= spelled
+@pytest.mark.parametrize(
+    ("home", "words"),
+    [
+        (
+            "client/api.py",
+            {"beta", "v2024", "v2025", "v2026", "v1", "/task-status", "/sources", "/account-aggregations"}
+            | {"isnull"},
+        ),
+        ("client/api_sources.py", {"load-"}),
+    ],
+)
+def test_that_file_does(home: str, words: set[str]) -> None:
+    pattern = OF_THE_API[home]
+    assert words <= {match.group() for text, _ in strings(ROOT / home) if (match := pattern.search(text))}
 
 
 LOADED = f"""

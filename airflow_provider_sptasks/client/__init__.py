@@ -1,5 +1,5 @@
 """
-A client of SailPoint's task-status API that needs no Airflow.
+A client of SailPoint's tasks and sources that needs no Airflow.
 
 The names are imported when they are first used, so that reading a task status doesn't load ``requests``.
 """
@@ -11,23 +11,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_sptasks.client.client import TaskStatusClient
-    from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
+    from airflow_provider_sptasks.client.models import (
+        AggregationProgress,
+        CompletionStatus,
+        Source,
+        TaskKind,
+        TaskStatus,
+    )
     from airflow_provider_sptasks.client.retry import RetryPolicy
     from airflow_provider_sptasks.client.settings import ClientSettings
+    from airflow_provider_sptasks.client.sources import SourcesClient
 
 _HOMES = {
+    "AggregationProgress": "models",
     "ClientSettings": "settings",
     "CompletionStatus": "models",
     "RetryPolicy": "retry",
+    "Source": "models",
+    "SourcesClient": "sources",
     "TaskKind": "models",
     "TaskStatus": "models",
     "TaskStatusClient": "client",
 }
 
 __all__ = [
+    "AggregationProgress",
     "ClientSettings",
     "CompletionStatus",
     "RetryPolicy",
+    "Source",
+    "SourcesClient",
     "TaskKind",
     "TaskStatus",
     "TaskStatusClient",

@@ -1,7 +1,8 @@
 """
 SailPoint's task-status API as data and pure functions: nothing here sends anything.
 
-The only place that knows a version's name, a path, or how a filter is spelled. Sources: SailPoint's OpenAPI
+The only place that knows a version's name, the path of a collection, or how a filter is spelled; what is
+asked of sources is in :mod:`~airflow_provider_sptasks.client.api_sources`. Taken from SailPoint's OpenAPI
 documents and SDK pages for Task Management, and its page on standard collection parameters.
 """
 
@@ -9,11 +10,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from airflow_provider_sptasks.client.errors import (
@@ -28,8 +29,11 @@ from airflow_provider_sptasks.client.errors import (
 )
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import TaskStatus
+from airflow_provider_sptasks.client.multipart import Form
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MAX_PAGE_SIZE = 250
 # Common gateways refuse a request line over 8 KB; the rest is for the method and the protocol.
@@ -52,6 +56,8 @@ class ApiVersion:
 
     :param name: as it is selected in a connection
     :param task_status: path of the list; a task's own path continues it
+    :param sources: path of the list of sources; a source's own path continues it
+    :param account_aggregations: path that a task's id continues to how its account aggregation goes on
     :param pending_tasks: path of the list of pending tasks, where the version has one
     :param lists_pending: whether the list holds pending tasks too, so that ``completionStatus isnull``
         selects them; otherwise it holds completed tasks only
@@ -60,6 +66,8 @@ class ApiVersion:
 
     name: str
     task_status: str
+    sources: str
+    account_aggregations: str
     pending_tasks: str | None
     lists_pending: bool
     filters: frozenset[str]
@@ -73,6 +81,8 @@ def _annual(name: str, *, lists_pending: bool, has_pending_tasks: bool, launcher
     return ApiVersion(
         name=name,
         task_status=path,
+        sources=f"/{name}/sources",
+        account_aggregations=f"/{name}/account-aggregations",
         pending_tasks=f"{path}/pending-tasks" if has_pending_tasks else None,
         lists_pending=lists_pending,
         filters=_FILTERS | {"launcher"} if launcher else _FILTERS,
@@ -86,7 +96,15 @@ API_VERSIONS: Mapping[str, ApiVersion] = {
         _annual("v2024", lists_pending=False, has_pending_tasks=True),
         _annual("v2025", lists_pending=True, has_pending_tasks=True),
         _annual("v2026", lists_pending=True, has_pending_tasks=False, launcher=True),
-        ApiVersion("v1", "/task-status/v1", None, lists_pending=True, filters=_FILTERS | {"launcher"}),
+        ApiVersion(
+            name="v1",
+            task_status="/task-status/v1",
+            sources="/sources/v1",
+            account_aggregations="/account-aggregations/v1",
+            pending_tasks=None,
+            lists_pending=True,
+            filters=_FILTERS | {"launcher"},
+        ),
     )
 }
 DEFAULT_API_VERSION = "v1"
@@ -105,6 +123,11 @@ def api_version(name: object) -> ApiVersion:
         raise ValueError(f"api_version {name!r} is unknown. Use one of {', '.join(API_VERSIONS)}.") from None
 
 
+def scope_hint(scope: str) -> str:
+    """Say what to do about a 403 where a scope is all that it takes."""
+    return f"Check that the credentials have the scope {scope}"
+
+
 @dataclass(frozen=True)
 class Request:
     """
@@ -115,13 +138,17 @@ class Request:
     :param query: names and values, not encoded
     :param headers: headers beside those that every request carries
     :param body: what is sent
+    :param repeatable: whether it may be sent again while nobody knows whether the tenant acted on it
+    :param if_forbidden: what the reader can do about a 403
     """
 
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
-    body: bytes | None = field(default=None, repr=False)
+    body: bytes | Form | None = field(default=None, repr=False)
+    repeatable: bool = True
+    if_forbidden: str = scope_hint(READ_SCOPE)
 
     @property
     def target(self) -> str:
@@ -222,6 +249,11 @@ def find_tasks(version: ApiVersion, task_status_ids: Sequence[str]) -> Request:
     return list_tasks(version, filters=one_of("id", task_status_ids))
 
 
+def newest_tasks(version: ApiVersion, source_ids: Sequence[str], *, offset: int = 0) -> Request:
+    """Ask for a page of the tasks of these sources, newest first: no more than :func:`first_chunk` takes."""
+    return list_tasks(version, filters=one_of("sourceId", source_ids), sorters="-created", offset=offset)
+
+
 def pending_tasks(version: ApiVersion, *, limit: int = MAX_PAGE_SIZE, offset: int = 0) -> Request:
     """
     Ask for a page of the pending tasks.
@@ -249,6 +281,7 @@ def update_task(version: ApiVersion, task_status_id: str, operations: Sequence[M
         _task_path(version, task_status_id),
         headers={"Content-Type": "application/json-patch+json"},
         body=json.dumps([dict(operation) for operation in operations]).encode(),
+        if_forbidden=f"Changing a task needs a personal access token of a user with the scope {WRITE_SCOPE}",
     )
 
 
@@ -280,19 +313,25 @@ def get_token(path: str, client_id: str, client_secret: str) -> Request:
     )
 
 
-def first_chunk(version: ApiVersion, task_status_ids: Sequence[str], most: int) -> Sequence[str]:
+def first_chunk(
+    request: Callable[[ApiVersion, Sequence[str]], Request],
+    version: ApiVersion,
+    ids: Sequence[str],
+    most: int,
+) -> Sequence[str]:
     """
-    Take as many ids from the front as fit in one :func:`find_tasks`, and at least one.
+    Take as many ids from the front as fit in one request, and at least one.
 
-    :param task_status_ids: any number of ids
+    :param request: makes the request, as :func:`find_tasks` and :func:`newest_tasks` do
+    :param ids: any number of ids
     :param most: how many to take at the most; a page and the request line bound it as well
     """
-    length = len(find_tasks(version, []).target)
-    for taken, task_status_id in enumerate(task_status_ids[: min(most, MAX_PAGE_SIZE)]):
-        length += len(quote(_quoted(task_status_id), safe="")) + 1
+    length = len(request(version, []).target)
+    for taken, each in enumerate(ids[: min(most, MAX_PAGE_SIZE)]):
+        length += len(quote(_quoted(each), safe="")) + 1
         if taken and length > MAX_TARGET_LENGTH:
-            return task_status_ids[:taken]
-    return task_status_ids[: min(most, MAX_PAGE_SIZE)]
+            return ids[:taken]
+    return ids[: min(most, MAX_PAGE_SIZE)]
 
 
 def _task_path(version: ApiVersion, task_status_id: str) -> str:
@@ -324,6 +363,28 @@ def decode_task(request: Request, response: Response) -> TaskStatus:
 
 def decode_tasks(request: Request, response: Response) -> list[TaskStatus]:
     """Read the answer to a request for a list; 204 is an empty one."""
+    return decode_page(request, response)[0]
+
+
+def decode_page(request: Request, response: Response) -> tuple[list[TaskStatus], int]:
+    """Read the answer to a request for a list, and count its entries, with those that can't be read."""
+    entries = decode_list(request, response)
+    return decode_entries(request, entries, TaskStatus.from_json), len(entries)
+
+
+def decode_entries(request: Request, entries: Sequence[Any], decode: Callable[[object], T]) -> list[T]:
+    """Read what can be read of the entries of a list."""
+    found = []
+    for entry in entries:
+        try:
+            found.append(decode(entry))
+        except UnexpectedPayloadError as error:  # it must not keep the others from being seen
+            log.warning("%s %s: passed over an entry. %s", request.method, request.path, error)
+    return found
+
+
+def decode_list(request: Request, response: Response) -> list[Any]:
+    """Read a JSON array; 204 is an empty one."""
     if response.status == 204:
         return []
     payload = decode_json(request, response)
@@ -332,13 +393,7 @@ def decode_tasks(request: Request, response: Response) -> list[TaskStatus]:
             f"{request.method} {request.path} should be answered with a JSON array, "
             f"not with {type(payload).__name__}"
         )
-    tasks = []
-    for item in payload:
-        try:
-            tasks.append(TaskStatus.from_json(item))
-        except UnexpectedPayloadError as error:  # it must not keep the others from being seen
-            log.warning("%s %s: passed over an entry. %s", request.method, request.path, error)
-    return tasks
+    return payload
 
 
 def decode_count(request: Request, response: Response) -> int:
@@ -396,7 +451,7 @@ def decode_error(request: Request, response: Response) -> APIError:
     if isinstance(payload, dict):
         details["detail_code"] = _string(payload.get("detailCode"))
         details["tracking_id"] = _string(payload.get("trackingId"))
-        details["text"] = _error_text(payload)
+        details["text"] = error_text(payload)
     elif response.body.lstrip()[:1] == b"<":
         details["text"] = "an HTML page, which a proxy on the way may have sent"
     kind = _ERRORS.get(status, ServerError if status >= 500 else BadRequestError)
@@ -435,14 +490,11 @@ def _hint(request: Request, response: Response) -> str | None:
     if 300 <= response.status < 400:
         target = response.headers.get("location", "").split("?")[0]
         return f"Redirects are not followed (to {target!r:.120}): check the connection's host"
-    if response.status == 403 and request.method == "PATCH":
-        return f"Changing a task needs a personal access token of a user with the scope {WRITE_SCOPE}"
-    if response.status == 403:
-        return f"Check that the credentials have the scope {READ_SCOPE}"
-    return None
+    return request.if_forbidden if response.status == 403 else None
 
 
-def _error_text(payload: Mapping[str, Any]) -> str | None:
+def error_text(payload: Mapping[str, Any]) -> str | None:
+    """Find SailPoint's words in a body that says what is wrong, in English where it can be had."""
     messages = payload.get("messages")
     texts = [item for item in messages if isinstance(item, dict)] if isinstance(messages, list) else []
     english = [item for item in texts if str(item.get("locale", "en")).lower().startswith("en")]

@@ -1,47 +1,26 @@
-"""The client of SailPoint's task-status API. Knows nothing of Airflow."""
+"""The client of SailPoint's task-status API: what is asked of a tenant, and how the answers add up."""
 
 from __future__ import annotations
 
 import copy
-import logging
-import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
-
-import requests
-from requests.adapters import HTTPAdapter
+from typing import Any, Self
 
 from airflow_provider_sptasks.client import api
-from airflow_provider_sptasks.client.auth import ClientCredentialsAuth
-from airflow_provider_sptasks.client.errors import (
-    APIError,
-    BadRequestError,
-    NotSentError,
-    RateLimitedError,
-    TransportError,
-    UnauthorizedError,
-)
+from airflow_provider_sptasks.client.errors import BadRequestError
 from airflow_provider_sptasks.client.ids import check_id
+from airflow_provider_sptasks.client.launches import Launches
 from airflow_provider_sptasks.client.models import TaskStatus
-from airflow_provider_sptasks.client.pacing import Pacer, shared_pacer
+from airflow_provider_sptasks.client.pacing import Pacer
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
+from airflow_provider_sptasks.client.transport import Transport
 
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-HEADERS = {"Accept": "application/json", "X-SailPoint-Experimental": "true"}
-CONNECTIONS = 16
 TOO_LONG = (400, 414, 431)
 # With more, the request line would be too long: all are read then, and the others passed over.
 MAX_FILTERED_SOURCES = 100
-# A certificate that doesn't verify, or a URL that is none: requests' other ValueErrors.
-HOPELESS = (requests.exceptions.SSLError, ValueError)
 
 
 class TaskStatusClient:
@@ -68,25 +47,20 @@ class TaskStatusClient:
         pacer: Pacer | None = None,
         on_token: Callable[[str], object] = lambda _: None,
     ) -> None:
-        self.settings = settings
-        self.retry = retry or RetryPolicy()
+        self.transport = Transport(settings, retry=retry, pacer=pacer, on_token=on_token)
         self._version = settings.version
-        self._pacer = pacer or shared_pacer(
-            settings.base_url, settings.client_id, settings.api_version, settings.requests_per_10s
-        )
-        self._session = requests.Session()
-        self._session.headers.update(HEADERS)
-        for scheme in ("https://", "http://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
-        self._auth = ClientCredentialsAuth(
-            settings.token_endpoint,
-            settings.client_id,
-            settings.client_secret,
-            fetch=self._fetch_token,
-            on_token=on_token,
-        )
-        self._chunk = _Chunk()
-        self._deprecations: set[str] = set()
+        self._most_ids = _Most()
+        self._most_sources = _Most()
+
+    @property
+    def settings(self) -> ClientSettings:
+        """The tenant and the credentials."""
+        return self.transport.settings
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """How long and how often a call is tried."""
+        return self.transport.retry
 
     def with_retry(self, retry: RetryPolicy) -> TaskStatusClient:
         """
@@ -95,12 +69,12 @@ class TaskStatusClient:
         :param retry: how long and how often its calls are tried
         """
         twin = copy.copy(self)
-        twin.retry = retry
+        twin.transport = self.transport.with_retry(retry)
         return twin
 
     def close(self) -> None:
         """Close the connections; the client can be used again."""
-        self._session.close()
+        self.transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -116,7 +90,7 @@ class TaskStatusClient:
         :raises NotFoundError: the tenant knows no such task, or it is older than 90 days
         :raises ValueError: the id can't be one
         """
-        return self._call(api.get_task(self._version, task_status_id), api.decode_task)
+        return self.transport.call(api.get_task(self._version, task_status_id), api.decode_task)
 
     def list(
         self,
@@ -191,21 +165,74 @@ class TaskStatusClient:
         if wanted and not self._version.lists_pending:
             # In this order a task that ends in between is in both, in the other it would be in neither.
             found = {task.id: task for task in self.pending() if task.id in wanted}
-        rest = [each for each in wanted if each not in found]
-        most = self._chunk.most
+        rest: Sequence[str] = [each for each in wanted if each not in found]
+        most = self._most_ids.value
         while rest:
-            chunk = api.first_chunk(self._version, rest, most)
+            chunk = api.first_chunk(api.find_tasks, self._version, rest, most)
             try:
-                tasks = self._call(api.find_tasks(self._version, chunk), api.decode_tasks)
+                tasks = self.transport.call(api.find_tasks(self._version, chunk), api.decode_tasks)
             except BadRequestError as error:
-                if error.status not in TOO_LONG or len(chunk) == 1:
-                    raise
-                most = len(chunk) // 2
+                most = _half(chunk, error)
                 continue
-            self._chunk.most = most
+            self._most_ids.value = most
             found.update((task.id, task) for task in tasks if task.id in wanted)
             rest = rest[len(chunk) :]
         return found
+
+    def aggregations(self, since: Mapping[str, datetime]) -> dict[str, tuple[TaskStatus, ...]]:
+        """
+        Read the tasks that sources launched lately, in as few requests as possible.
+
+        About 200 sources are asked for together, newest first, and no further back than needed. On ``beta``
+        and ``v2024``, whose list holds completed tasks only, the pending ones are read first. A gateway that
+        refuses long requests gets shorter ones from then on.
+
+        :param since: sources' ids, each with the instant, aware, from which on its tasks are wanted. When a
+            task was launched decides; one that still waits to be launched is wanted too
+        :return: for each of these ids the source's tasks, of any kind, newest first; none for a source that
+            launched none, or that the tenant doesn't know
+        :raises ValueError: an id can't be one, or an instant has no time zone
+        """
+        launches = Launches(since)
+        if since and not self._version.lists_pending:
+            # In this order a task that ends in between is in both, in the other it would be in neither.
+            launches.add(self.pending(launches.source_ids))
+        rest = launches.source_ids
+        most = self._most_sources.value
+        while rest:
+            chunk = api.first_chunk(api.newest_tasks, self._version, rest, most)
+            try:
+                again = self._read_newest(chunk, launches)
+            except BadRequestError as error:
+                most = _half(chunk, error)
+                continue
+            self._most_sources.value = most
+            rest = [*again, *rest[len(chunk) :]]
+        return launches.by_source()
+
+    def _read_newest(self, source_ids: Sequence[str], launches: Launches) -> Sequence[str]:
+        """
+        Read the tasks of some sources, as far back as they are wanted.
+
+        :return: the sources to ask for again, without the others: when they are half of them or fewer, so
+            that a source of which much is wanted doesn't make that much of the others be read
+        """
+        offset = repeated = 0
+        seen: set[str] = set()
+        while True:
+            request = api.newest_tasks(self._version, source_ids, offset=offset)
+            tasks, length = self.transport.call(request, api.decode_page)
+            launches.add(tasks)
+            repeated = 0 if {task.id for task in tasks} - seen else repeated + 1
+            # Newly launched tasks shift the others, once perhaps by a whole page; twice means that the
+            # offset is not heeded.
+            if length < api.MAX_PAGE_SIZE or repeated == 2:
+                return []
+            seen.update(task.id for task in tasks)
+            unfinished = launches.unfinished(source_ids, tasks)
+            if len(unfinished) <= len(source_ids) // 2:
+                return unfinished
+            offset += length
 
     def pending(self, source_ids: Sequence[str] | None = None) -> Iterator[TaskStatus]:
         """
@@ -231,7 +258,7 @@ class TaskStatusClient:
 
         ``HEAD /task-status/pending-tasks`` where the version has it.
         """
-        return self._call(api.count_pending_tasks(self._version), api.decode_count)
+        return self.transport.call(api.count_pending_tasks(self._version), api.decode_count)
 
     def update(self, task_status_id: str, operations: Sequence[Mapping[str, Any]]) -> TaskStatus:
         """
@@ -244,7 +271,9 @@ class TaskStatusClient:
         :return: the task after the change
         :raises ForbiddenError: the credentials are no user's, or lack ``idn:task-management:write``
         """
-        return self._call(api.update_task(self._version, task_status_id, operations), api.decode_task)
+        return self.transport.call(
+            api.update_task(self._version, task_status_id, operations), api.decode_task
+        )
 
     def clear(
         self, task_status_id: str, completion_status: str = "Error", completed: datetime | None = None
@@ -269,7 +298,7 @@ class TaskStatusClient:
         seen: set[str] = set()
         offset = 0
         while True:
-            page = self._call(request_at(offset), api.decode_tasks)
+            page = self.transport.call(request_at(offset), api.decode_tasks)
             new = [task for task in page if task.id not in seen]
             seen.update(task.id for task in new)
             yield from new
@@ -277,131 +306,21 @@ class TaskStatusClient:
                 return
             offset += len(page)
 
-    def _call(self, request: api.Request, decode: Callable[[api.Request, api.Response], T]) -> T:
-        """Try until it succeeds, fails for good, or the policy's deadline is near; read the answer."""
-        deadline = time.monotonic() + self.retry.deadline
-        return self.retry.call(
-            lambda: decode(request, self._attempt(request, deadline)), f"{request.method} {request.path}"
-        )
-
-    def _attempt(self, request: api.Request, deadline: float) -> api.Response:
-        """Send once, and once more if the token was refused: it may have been revoked."""
-        token = self._auth.token()
-        try:
-            return self._send_in_time(request, deadline)
-        except UnauthorizedError:
-            self._auth.token(refused=token)
-            return self._send_in_time(request, deadline)
-
-    def _send_in_time(self, request: api.Request, deadline: float) -> api.Response:
-        self._keep_pace(request, deadline)
-        try:
-            response = self._send(request, self.settings.base_url + request.target, auth=self._auth)
-        except RateLimitedError as error:
-            self._pacer.hold(1.0 if error.retry_after is None else error.retry_after)
-            raise
-        self._note_deprecation(request, response)
-        return response
-
-    def _keep_pace(self, request: api.Request, deadline: float) -> None:
-        """Wait for a place within the pace, but not beyond the deadline: then nothing is sent."""
-        wait = self._pacer.reserve(max(deadline - time.monotonic(), 0.0))
-        while wait > 0:
-            if wait > deadline - time.monotonic():
-                raise NotSentError(
-                    f"{request.method} {request.path} was not sent: the client's own pace allows it in "
-                    f"{wait:.1f} s, which is after the call's deadline",
-                    retry_after=wait,
-                )
-            self.retry.sleep(wait)
-            wait = self._pacer.held()
-        if self.retry.strict and time.monotonic() > deadline:
-            raise NotSentError(
-                f"{request.method} {request.path} was not sent: the call's deadline has passed"
-            )
-
-    def _send(self, request: api.Request, url: str, auth: Callable[..., Any]) -> api.Response:
-        try:
-            answer = self._session.request(
-                request.method,
-                url,
-                headers=dict(request.headers),
-                data=request.body,
-                auth=auth,
-                timeout=self.settings.timeout,
-                verify=self.settings.verify,
-                proxies=dict(self.settings.proxies),
-                allow_redirects=False,
-            )
-        except OSError as error:  # the base of requests' own, which leaves a missing CA bundle as it is
-            raise TransportError(
-                f"{request.method} {request.path} at {urlsplit(url).netloc} got no answer: {_reason(error)}",
-                retryable=isinstance(error, requests.RequestException) and not isinstance(error, HOPELESS),
-            ) from error
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        response = api.Response(answer.status_code, headers, answer.content)
-        if 200 <= response.status < 300:
-            return response
-        raise api.decode_error(request, response)
-
-    def _fetch_token(self) -> Any:
-        """Ask for a token: outside of the pace, which is the API's; the call that needs it tries again."""
-        url = self.settings.token_endpoint
-        request = api.get_token(urlsplit(url).path, self.settings.client_id, self.settings.client_secret)
-        try:
-            response = self._send(request, url, auth=_unsigned)
-        except BadRequestError as error:
-            if error.status == 400:
-                raise _refused(error) from None
-            raise
-        except UnauthorizedError as error:
-            raise _refused(error) from None
-        return api.decode_json(request, response, secret=True)
-
-    def _note_deprecation(self, request: api.Request, response: api.Response) -> None:
-        if response.headers.get("x-deprecated", "").lower() == "true":
-            name = self._version.name
-            if name not in self._deprecations:
-                self._deprecations.add(name)
-                log.warning("SailPoint marks %s %s (%s) as deprecated", request.method, request.path, name)
-
 
 @dataclass
-class _Chunk:
+class _Most:
     """How many ids a request may have, learnt from what the tenant, or a gateway before it, refuses."""
 
-    most: int = api.MAX_PAGE_SIZE
+    value: int = api.MAX_PAGE_SIZE
+
+
+def _half(ids: Sequence[str], error: BadRequestError) -> int:
+    """Say how many ids to try instead of these, if the request may have been refused for its length."""
+    if error.status not in TOO_LONG or len(ids) == 1:
+        raise error
+    return len(ids) // 2
 
 
 def _refuse_single(values: Iterable[str] | None, name: str) -> None:
     if isinstance(values, str):
         raise ValueError(f"{name} is one string, {values[:80]!r}. Give a list.")
-
-
-def _refused(error: APIError) -> UnauthorizedError:
-    return UnauthorizedError(
-        error.method,
-        error.path,
-        401,
-        text=error.text,
-        tracking_id=error.tracking_id,
-        hint="The token endpoint refused the client id or the client secret",
-    )
-
-
-def _unsigned(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep ``requests`` from adding credentials of a netrc file."""
-    return request
-
-
-def _reason(error: OSError) -> str:
-    """Name the cause below the layers of urllib3: their texts hold URLs and object addresses."""
-    cause: BaseException = error
-    while isinstance(reason := getattr(cause, "reason", None) or _inner(cause), BaseException):
-        cause = reason
-    text = re.sub(r"^HTTPS?Connection(Pool)?\([^)]*\): ", "", str(cause))
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _inner(error: BaseException) -> BaseException | None:
-    return next((arg for arg in error.args if isinstance(arg, BaseException)), None)

@@ -4,6 +4,7 @@ What can go wrong between this package and a SailPoint tenant.
 * SailPointError
   + TransportError: no answer arrived (name resolution, connection, TLS, time-out, truncated body)
   + NotSentError: the call's deadline would have passed before it could be sent
+  + AmbiguousError: what must not be sent twice was sent, and nobody knows whether the tenant acted on it
   + UnexpectedPayloadError: an answer arrived that is not what the API documents
   + APIError: the tenant answered with an error
     - BadRequestError: 400 and every other 4xx without a class of its own
@@ -12,11 +13,20 @@ What can go wrong between this package and a SailPoint tenant.
     - NotFoundError: 404
     - RateLimitedError: 429
     - ServerError: 5xx
+  + AggregationRunningError: nothing was started, because another aggregation of the source runs
+  + SourceNotFoundError: the tenant has no such source
+  + SourceNotUniqueError: the tenant has several sources of that name
+  + UploadError: a file can't be read, so that nothing, or not all of it, was sent
 
 Every error knows whether trying again can help (``retryable``); nothing else decides that.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class SailPointError(Exception):
@@ -54,6 +64,19 @@ class NotSentError(SailPointError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class AmbiguousError(SailPointError):
+    """
+    What must not be sent twice was sent, and nobody knows whether the tenant acted on it.
+
+    Sending it again is for those who have looked.
+
+    :param error: what happened
+    """
+
+    def __init__(self, error: SailPointError) -> None:
+        super().__init__(f"Whether SailPoint acted on a request is ambiguous: {error}")
 
 
 class UnexpectedPayloadError(SailPointError):
@@ -144,3 +167,47 @@ class ServerError(APIError):
     """5xx: the tenant, or something before it, is in trouble."""
 
     retryable = True
+
+
+class AggregationRunningError(SailPointError):
+    """
+    SailPoint answered without a task: nothing was started, because another aggregation of the source runs.
+
+    :param source_id: SailPoint's id of the source
+    :param text: SailPoint's words, where the answer has any
+    """
+
+    def __init__(self, source_id: str, text: str | None) -> None:
+        self.source_id = source_id
+        self.text = text
+        said = text or "the answer names no task, which means that another aggregation runs"
+        super().__init__(f"No aggregation of source {source_id} was started: {said}")
+
+
+class SourceNotFoundError(SailPointError):
+    """
+    The tenant has no such source, or the credentials may not see it.
+
+    :param what: the source's id or name, for a person
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"The tenant has no source {what}, or the credentials may not see it")
+
+
+class SourceNotUniqueError(SailPointError):
+    """
+    The tenant has several sources of that name; names compare without case.
+
+    :param name: the name
+    :param source_ids: their ids
+    """
+
+    def __init__(self, name: str, source_ids: Sequence[str]) -> None:
+        self.source_ids = tuple(source_ids)
+        ids = ", ".join(source_ids)
+        super().__init__(f"{len(source_ids)} sources are named {name!r}: give the id of one instead ({ids})")
+
+
+class UploadError(SailPointError):
+    """A file can't be read, or changed while it was sent: the tenant has not got it, or not the whole."""

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from airflow_provider_sptasks.emulator.ratelimit import RateLimit
     from airflow_provider_sptasks.emulator.requestlog import LoggedRequest
     from airflow_provider_sptasks.emulator.scenario import Scenario, ScenarioError, load_scenario
+    from airflow_provider_sptasks.emulator.schedules import Schedule
+    from airflow_provider_sptasks.emulator.sources import Source
     from airflow_provider_sptasks.emulator.tasks import Task
+    from airflow_provider_sptasks.emulator.uploads import Upload
 
 __all__ = [
     "Credential",
@@ -27,7 +30,10 @@ __all__ = [
     "RateLimit",
     "Scenario",
     "ScenarioError",
+    "Schedule",
+    "Source",
     "Task",
+    "Upload",
     "load_scenario",
 ]
 
@@ -39,10 +45,13 @@ _MODULES = {
     "RateLimit": "ratelimit",
     "Scenario": "scenario",
     "ScenarioError": "scenario",
+    "Schedule": "schedules",
+    "Source": "sources",
     "Task": "tasks",
+    "Upload": "uploads",
     "load_scenario": "scenario",
 }
-_EXTRA = frozenset({"starlette", "uvicorn", "jsonpatch"})
+_EXTRA = frozenset({"starlette", "uvicorn", "jsonpatch", "python_multipart"})
 
 
 def __getattr__(name: str) -> object:

@@ -16,7 +16,7 @@ from airflow_provider_sptasks.emulator.scenario import builtin_scenarios
 # The same at every start, so that a connection that was exported once stays good.
 _CLIENT_ID = "emulator"
 _CLIENT_SECRET = "emulator-secret"  # noqa: S105 - opens nothing but the emulator
-_LISTED_TASKS = 20
+_LISTED = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,21 +91,27 @@ def _port(text: str) -> int:
 
 
 def _summary(emulator: Emulator, scenario: Scenario) -> str:
-    tasks = emulator.tasks()
+    tasks, sources = emulator.tasks(), emulator.sources
     admin = f"{emulator.url}{ADMIN_PREFIX}"
     lines = [
         "The line above is an Airflow connection: export it as AIRFLOW_CONN_SAILPOINT_DEFAULT.",
         f"Scenario {scenario.name}: {len(tasks)} tasks",
     ]
-    for task in tasks[:_LISTED_TASKS]:
+    for task in tasks[:_LISTED]:
         status = task["completionStatus"] or f"{task['percentComplete']} %"
         lines.append(f"  {task['id']}  {status:10}  {task['description']}")
-    if len(tasks) > _LISTED_TASKS:
-        lines.append(f"  and {len(tasks) - _LISTED_TASKS} more: curl {admin}/tasks")
+    if len(tasks) > _LISTED:
+        lines.append(f"  and {len(tasks) - _LISTED} more: curl {admin}/tasks")
+    lines.append(f"of {len(sources)} sources")
+    lines += [f"  {source.id}  {source.name}" for source in sources[:_LISTED]]
+    if len(sources) > _LISTED:
+        lines.append(f"  and {len(sources) - _LISTED} more: curl {admin}/sources")
     lines += [
         "Change it while it runs, for example:",
         f'  curl -d \'{{"source": "SAP HR", "duration": "90s"}}\' {admin}/tasks',
         f'  curl -d \'{{"outcome": "ERROR"}}\' {admin}/tasks/ID/complete',
+        f'  curl -d \'{{"source": "SAP HR", "every": "5m", "duration": "90s"}}\' {admin}/schedules',
+        f'  curl -d \'{{"name": "HR export", "delimited_file": true}}\' {admin}/sources',
         f'  curl -d \'{{"advance": "1h"}}\' {admin}/clock',
         f'  curl -d \'{{"status": 503, "times": 3}}\' {admin}/faults',
         "Ctrl-C ends it.",

@@ -5,11 +5,16 @@ The tenant's back door over HTTP, for whoever runs the emulator from a shell: be
 ``GET /_emulator/``                      time, and how much there is of everything
 ``GET, POST /_emulator/tasks``           all tasks; add one, or several (the keys of a scenario's task)
 ``POST /_emulator/tasks/{id}/complete``  end a task now: ``{"outcome": "SUCCESS"}``
+``GET, POST /_emulator/sources``         all sources; add one, or several (the keys of a scenario's source)
+``GET, POST, DELETE …/schedules``        all schedules; add one, or several (the keys of a scenario's
+                                         schedule); launch nothing any more
+``GET /_emulator/started``               the tasks that clients have started
+``GET /_emulator/uploads``               the files that clients have uploaded: their sizes and hashes
 ``POST /_emulator/clock``                move the tenant's time: ``{"advance": "1h"}``
 ``GET, POST, DELETE /_emulator/faults``  active faults; add one (the parameters of ``Emulator.fail``); none
 ``GET, DELETE /_emulator/requests``      the log; forget it
 ``POST /_emulator/revoke``               revoke tokens, of one ``{"client_id": "…"}`` or of all
-``POST /_emulator/reset``                no tasks, faults, tokens, log
+``POST /_emulator/reset``                no tasks, sources, schedules, faults, tokens, log
 ======================================== ===============================================================
 """
 
@@ -30,7 +35,12 @@ from airflow_provider_sptasks.emulator.clock import timestamp
 from airflow_provider_sptasks.emulator.faults import Fault
 from airflow_provider_sptasks.emulator.gateway import ADMIN_PREFIX
 from airflow_provider_sptasks.emulator.requestlog import LoggedRequest
-from airflow_provider_sptasks.emulator.scenario import parse_duration, parse_task
+from airflow_provider_sptasks.emulator.scenario import (
+    parse_duration,
+    parse_schedule,
+    parse_source,
+    parse_task,
+)
 from airflow_provider_sptasks.emulator.state import State
 from airflow_provider_sptasks.emulator.tenant import UnknownTaskError
 
@@ -91,6 +101,10 @@ def mount(state: State) -> Mount:
         route("/", {"GET": _overview}),
         route("/tasks", {"GET": _tasks, "POST": _add_task}),
         route("/tasks/{id}/complete", {"POST": _complete}),
+        route("/sources", {"GET": _sources, "POST": _add_source}),
+        route("/schedules", {"GET": _schedules, "POST": _add_schedule, "DELETE": _clear_schedules}),
+        route("/started", {"GET": _started}),
+        route("/uploads", {"GET": _uploads}),
         route("/clock", {"POST": _advance}),
         route("/faults", {"GET": _faults, "POST": _add_fault, "DELETE": _clear_faults}),
         route("/requests", {"GET": _requests, "DELETE": _clear_requests}),
@@ -108,6 +122,9 @@ def _overview(call: _Call) -> object:
     return {
         "now": timestamp(call.state.tenant.clock.now()),
         "tasks": len(call.state.tenant.tasks()),
+        "sources": len(call.state.tenant.sources.all()),
+        "schedules": len(call.state.tenant.schedules()),
+        "started": len(call.state.tenant.started()),
         "faults": len(call.state.faults.active()),
         "requests": len(call.state.requests.entries()),
         "rateLimit": None if call.state.limiter is None else asdict(call.state.limiter.limit),
@@ -120,10 +137,11 @@ def _tasks(call: _Call) -> object:
 
 
 def _add_task(call: _Call) -> object:
-    now = call.state.tenant.clock.now()
-    added = list(parse_task(call.body, "task").tasks(now))
+    tenant = call.state.tenant
+    now = tenant.clock.now()
+    added = list(parse_task(call.body, "task").tasks(now, tenant.sources.id_of))
     for task in added:
-        call.state.tenant.add(task)
+        tenant.add(task)
     return [task.snapshot(now) for task in added]
 
 
@@ -132,6 +150,45 @@ def _complete(call: _Call) -> object:
     outcome = _text(call.body, "outcome") or "SUCCESS"
     task = call.state.tenant.complete(call.path["id"], outcome)
     return task.snapshot(call.state.tenant.clock.now())
+
+
+def _sources(call: _Call) -> object:
+    return [source.snapshot() for source in call.state.tenant.sources.all()]
+
+
+def _add_source(call: _Call) -> object:
+    tenant = call.state.tenant
+    added = list(parse_source(call.body, "source").sources(tenant.clock.now()))
+    for source in added:
+        tenant.sources.add(source)
+    return [source.snapshot() for source in added]
+
+
+def _schedules(call: _Call) -> object:
+    return [asdict(schedule) for schedule in call.state.tenant.schedules()]
+
+
+def _add_schedule(call: _Call) -> object:
+    tenant = call.state.tenant
+    plan = parse_schedule(call.body, "schedule")
+    added = list(plan.schedules(tenant.clock.now(), tenant.sources.id_of))
+    for schedule in added:
+        tenant.schedule(schedule)
+    return [asdict(schedule) for schedule in added]
+
+
+def _clear_schedules(call: _Call) -> object:
+    call.state.tenant.clear_schedules()
+    return []
+
+
+def _started(call: _Call) -> object:
+    now = call.state.tenant.clock.now()
+    return [task.snapshot(now) for task in call.state.tenant.started()]
+
+
+def _uploads(call: _Call) -> object:
+    return [asdict(upload) for upload in call.state.tenant.uploads]
 
 
 def _advance(call: _Call) -> object:

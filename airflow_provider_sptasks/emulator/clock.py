@@ -35,3 +35,13 @@ def timestamp(seconds: float) -> str:
     :param seconds: seconds since 1970.
     """
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def milliseconds(seconds: float) -> int:
+    """
+    Return an instant as the answers to starts have it, in milliseconds since 1970.
+
+    :param seconds: seconds since 1970.
+    """
+    # Rounded to microseconds first, as datetime does, so that it is the same millisecond as above.
+    return round(seconds * 1_000_000) // 1_000

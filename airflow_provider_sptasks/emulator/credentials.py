@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 ALL_SCOPES = "sp:scopes:all"
 READ_SCOPE = "idn:task-management:read"
 WRITE_SCOPE = "idn:task-management:write"
+READ_SOURCES_SCOPE = "idn:sources:read"
+MANAGE_SOURCES_SCOPE = "idn:sources:manage"
+MANAGE_ENTITLEMENTS_SCOPE = "idn:entitlement:manage"
 PERSONAL_ACCESS_TOKEN_LIFETIME = 43_200
 _WRITE_LEVELS = frozenset(
     {
@@ -66,7 +69,7 @@ class Right:
     """
     What an endpoint asks of a caller.
 
-    :param scopes: any of these scopes.
+    :param scopes: any of these scopes; no scope at all where there are none.
     :param levels: any of these user levels.
     :param user_required: a credential without a user won't do.
     """
@@ -85,13 +88,26 @@ class Right:
             return "This endpoint requires a user context."
         if credential.user and credential.level not in self.levels:
             return f"The user level {credential.level} has no access to this endpoint."
-        if not credential.scopes & self.scopes:
+        if self.scopes and not credential.scopes & self.scopes:
             return f"The token lacks the scope {' or '.join(sorted(self.scopes - {ALL_SCOPES}))}."
         return None
 
 
 READ_TASKS = Right(frozenset({READ_SCOPE, WRITE_SCOPE, ALL_SCOPES}), _WRITE_LEVELS | {"HELPDESK"})
 WRITE_TASKS = Right(frozenset({WRITE_SCOPE, ALL_SCOPES}), _WRITE_LEVELS, user_required=True)
+# As the security and the user levels of the OpenAPI files have them: what a user may do, an API client
+# without one may do only where they say so.
+_SOURCE_LEVELS = frozenset({"ORG_ADMIN", "SOURCE_ADMIN", "SOURCE_SUBADMIN"})
+_READ_SOURCES = frozenset({READ_SOURCES_SCOPE, MANAGE_SOURCES_SCOPE, ALL_SCOPES})
+_MANAGE_SOURCES = frozenset({MANAGE_SOURCES_SCOPE, ALL_SCOPES})
+LIST_SOURCES = Right(_READ_SOURCES, _SOURCE_LEVELS | {"ROLE_SUBADMIN"})
+READ_SOURCE = Right(_READ_SOURCES, _SOURCE_LEVELS)
+LOAD_ACCOUNTS = Right(_MANAGE_SOURCES, _SOURCE_LEVELS)
+LOAD_UNCORRELATED_ACCOUNTS = Right(_MANAGE_SOURCES, frozenset({"ORG_ADMIN"}))
+LOAD_ENTITLEMENTS = Right(
+    frozenset({MANAGE_ENTITLEMENTS_SCOPE, ALL_SCOPES}), frozenset({"ORG_ADMIN"}), user_required=True
+)
+READ_AGGREGATIONS = Right(frozenset(), _SOURCE_LEVELS, user_required=True)
 
 
 class InvalidClientError(Exception):

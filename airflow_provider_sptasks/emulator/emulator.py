@@ -19,10 +19,13 @@ from airflow_provider_sptasks.emulator.faults import Fault, FaultKind, Faults
 from airflow_provider_sptasks.emulator.ratelimit import RateLimit, RateLimiter
 from airflow_provider_sptasks.emulator.requestlog import LoggedRequest, RequestLog
 from airflow_provider_sptasks.emulator.scenario import Scenario, load_scenario
+from airflow_provider_sptasks.emulator.schedules import Schedule, new_schedule
 from airflow_provider_sptasks.emulator.server import HOST, Server, listen
+from airflow_provider_sptasks.emulator.sources import Source, new_source
 from airflow_provider_sptasks.emulator.state import State
 from airflow_provider_sptasks.emulator.tasks import Task, new_task
 from airflow_provider_sptasks.emulator.tenant import Tenant
+from airflow_provider_sptasks.emulator.uploads import Upload
 
 
 class Emulator:
@@ -69,15 +72,13 @@ class Emulator:
         self._state.tenant.credentials.add(self._credential)
 
     def start(self) -> Self:
-        """Start serving; the scenario's tasks begin now."""
+        """Start serving; the scenario's tasks and schedules begin now."""
         if self._server is not None:
             raise RuntimeError("The emulator is already running.")
         listener = listen(self._port)
         self._port = listener.getsockname()[1]
         if self.scenario is not None and not self._filled:
-            tenant = self._state.tenant
-            for task in self.scenario.tasks(tenant.clock.now()):
-                tenant.add(task)
+            self.scenario.fill(self._state.tenant)
             self._filled = True
         self._server = Server(self._state, listener)
         self._server.start()
@@ -200,6 +201,116 @@ class Emulator:
         with self._state.lock:
             self._state.tenant.credentials.revoke(client_id)
 
+    def add_source(
+        self,
+        name: str,
+        id: str | None = None,  # noqa: A002 - the API's own name for it
+        *,
+        delimited_file: bool = False,
+        duration: float | None = 30.0,
+        outcome: str | Sequence[str] = "SUCCESS",
+        retry_after: float | None = None,
+        fields: Mapping[str, object] | None = None,
+    ) -> Source:
+        """
+        Add a source. Sources that tasks and schedules name are there without it, as with the defaults below.
+
+        While an aggregation of a source runs, of whichever kind, a client can't start another one: it gets a
+        202 without a task.
+
+        :param name: its name; several may have the same.
+        :param id: by default the same for the same name.
+        :param delimited_file: its accounts come from an uploaded CSV file.
+        :param duration: how long an aggregation runs that a client starts, in seconds; ``None`` for one that
+            never ends.
+        :param outcome: its ``completionStatus`` in the end, any text; of several each start takes the next.
+        :param retry_after: how many seconds after a ``TEMPERROR`` SailPoint launches it again, twice at most;
+            never by default.
+        :param fields: overrides of the source's JSON, as they are.
+        """
+        with self._state.lock:
+            tenant = self._state.tenant
+            source = new_source(
+                tenant.clock.now(),
+                name,
+                id,
+                delimited_file=delimited_file,
+                duration=duration,
+                outcome=outcome,
+                retry_after=retry_after,
+                fields=fields,
+            )
+            tenant.sources.add(source)
+            return source
+
+    def schedule(
+        self,
+        source: str,
+        *,
+        source_id: str | None = None,
+        every: float,
+        offset: float = 0.0,
+        kind: str = "accounts",
+        duration: float | None = 30.0,
+        outcome: str | Sequence[str] = "SUCCESS",
+        retry_after: float | None = None,
+    ) -> Schedule:
+        """
+        Launch aggregations of a source again and again, by the tenant's clock.
+
+        When ``clock.advance()`` jumps over several launches, each task appears with its own times. A launch
+        is left out while an aggregation of the same source and kind runs, and nothing makes up for it.
+        Aggregations of different kinds of a source don't wait for each other here.
+
+        :param source: the name of the source.
+        :param source_id: its id, by default that of the source with this name.
+        :param every: how many seconds lie between two launches.
+        :param offset: when the first is launched, in seconds from now; negative for a past.
+        :param kind: ``accounts``, ``entitlements`` or ``uncorrelated_accounts``.
+        :param duration: how long each runs, in seconds; ``None`` for ones that never end.
+        :param outcome: their ``completionStatus`` in the end, any text; of several each takes the next.
+        :param retry_after: how many seconds after a ``TEMPERROR`` SailPoint launches it again, twice at most;
+            never by default. The retry takes the next outcome.
+        """
+        with self._state.lock:
+            tenant = self._state.tenant
+            schedule = new_schedule(
+                tenant.clock.now(),
+                source,
+                source_id or tenant.sources.id_of(source),
+                every=every,
+                offset=offset,
+                kind=kind,
+                duration=duration,
+                outcome=outcome,
+                retry_after=retry_after,
+            )
+            tenant.schedule(schedule)
+            return schedule
+
+    def clear_schedules(self) -> None:
+        """Launch nothing any more, retries included; what was launched stays."""
+        with self._state.lock:
+            self._state.tenant.clear_schedules()
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources, those that tasks and schedules name too, in the order of their addition."""
+        with self._state.lock:
+            return tuple(self._state.tenant.sources.all())
+
+    @property
+    def started(self) -> tuple[Task, ...]:
+        """The tasks that clients have started with a POST, oldest first, answered or not."""
+        with self._state.lock:
+            return tuple(self._state.tenant.started())
+
+    @property
+    def uploads(self) -> tuple[Upload, ...]:
+        """The files that clients have uploaded and the tenant didn't refuse, oldest first."""
+        with self._state.lock:
+            return tuple(self._state.tenant.uploads)
+
     def add_task(
         self,
         id: str | None = None,  # noqa: A002 - the API's own name for it
@@ -219,7 +330,7 @@ class Emulator:
 
         :param id: random by default.
         :param source: the name of its source.
-        :param source_id: by default the same for every task of that source.
+        :param source_id: by default that of the source with this name.
         :param kind: a key of ``tasks.KINDS``.
         :param launched: when it starts, in seconds from now; negative for a task that started earlier. Before
             that the tenant doesn't know it.
@@ -235,7 +346,7 @@ class Emulator:
                 tenant.clock.now(),
                 id=id,
                 source=source,
-                source_id=source_id,
+                source_id=source_id or tenant.sources.id_of(source),
                 kind=kind,
                 launched=launched,
                 duration=duration,

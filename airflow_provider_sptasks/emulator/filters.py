@@ -6,13 +6,15 @@ The grammar, operators in lower case::
     expression := conjunction ("or" conjunction)*
     conjunction := negation ("and" negation)*
     negation := "not" negation | "(" expression ")" | comparison
-    comparison := FIELD "eq" STRING | FIELD "in" "(" STRING ("," STRING)* ")" | FIELD "isnull"
+    comparison := FIELD OPERATOR STRING | FIELD "in" "(" STRING ("," STRING)* ")" | FIELD "isnull"
 
-A string is quoted with ``"``; inside, ``\`` escapes ``"`` and itself. Comparisons ignore case.
+A string is quoted with ``"``; inside, ``\`` escapes ``"`` and itself. Comparisons ignore case, those with
+``ge gt le lt`` too. A field that is null matches ``isnull`` only.
 """
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +22,17 @@ from dataclasses import dataclass
 MAX_DEPTH = 50
 _TOKEN = re.compile(r'\s*(?:(?P<word>[A-Za-z_][\w.]*)|(?P<string>"(?:[^"\\]|\\["\\])*")|(?P<mark>[(),]))')
 _ESCAPE = re.compile(r'\\(["\\])')
-_KEYWORDS = frozenset({"and", "or", "not", "eq", "in", "isnull"})
+_OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "ge": operator.ge,
+    "gt": operator.gt,
+    "le": operator.le,
+    "lt": operator.lt,
+    "sw": str.startswith,
+    "co": operator.contains,
+}
+_KEYWORDS = frozenset({"and", "or", "not", "in", "isnull", *_OPERATORS})
 
 Lookup = Callable[[str], str | None]
 """Gives the value of a field of the record at hand, ``None`` for null."""
@@ -36,7 +48,7 @@ class Comparison:
     A field against values; no values for ``isnull``.
 
     :param field: the field, as written.
-    :param operator: ``eq``, ``in`` or ``isnull``.
+    :param operator: ``eq``, ``in``, ``isnull``, or another one of the module's grammar.
     :param values: the values to compare with, as written.
     :param folded: the same values, for a comparison that ignores case.
     """
@@ -55,7 +67,11 @@ class Comparison:
         value = lookup(self.field)
         if self.operator == "isnull":
             return value is None
-        return value is not None and value.casefold() in self.folded
+        if value is None:
+            return False
+        if self.operator in ("eq", "in"):
+            return value.casefold() in self.folded
+        return all(_OPERATORS[self.operator](value.casefold(), operand) for operand in self.folded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +171,8 @@ def bound(expression: Expression, field: str) -> frozenset[str] | None:
     """
     match expression:
         case Comparison():
-            return (
-                expression.folded if expression.field == field and expression.operator != "isnull" else None
-            )
+            exact = expression.field == field and expression.operator in ("eq", "in")
+            return expression.folded if exact else None
         case And():
             bounds = [part for part in (bound(part, field) for part in expression.parts) if part is not None]
             return frozenset.intersection(*bounds) if bounds else None
@@ -217,22 +232,22 @@ class _Parser:
         field = self._take()
         if not re.match(r"[A-Za-z_]", field) or field in _KEYWORDS:
             raise FilterError(f"Expected a field, found {field or 'the end of the expression'}.")
-        operator = self._take()
+        word = self._take()
         operators = self._fields.get(field)
         if operators is None:
             raise FilterError(f"Filtering by {field} is not supported.")
-        if operator not in operators:
-            raise FilterError(f"The operator {operator or '(none)'} is not supported for {field}.")
+        if word not in operators:
+            raise FilterError(f"The operator {word or '(none)'} is not supported for {field}.")
         values: list[str] = []
-        if operator == "eq":
-            values.append(self._string())
-        elif operator == "in":
+        if word == "in":
             self._expect("(")
             values.append(self._string())
             while self._accept(","):
                 values.append(self._string())
             self._expect(")")
-        return Comparison(field, operator, tuple(values), frozenset(value.casefold() for value in values))
+        elif word != "isnull":
+            values.append(self._string())
+        return Comparison(field, word, tuple(values), frozenset(value.casefold() for value in values))
 
     def _string(self) -> str:
         token = self._take()

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,12 +16,15 @@ from airflow_provider_sptasks.emulator.errors import error_body, proxy_page
 from airflow_provider_sptasks.emulator.faults import Fault
 from airflow_provider_sptasks.emulator.requestlog import LoggedRequest
 from airflow_provider_sptasks.emulator.state import State
+from airflow_provider_sptasks.emulator.uploads import MULTIPART, Form
 from airflow_provider_sptasks.emulator.versions import version_of
 
 ADMIN_PREFIX = "/_emulator"
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 MAX_TARGET = 8_192
 """The longest path with query string that a request may have, in bytes."""
+MAX_LOGGED_FORM = 65_536
+"""How much of a form the log keeps, in bytes."""
 
 _HTML = {"Content-Type": "text/html"}
 
@@ -61,9 +65,12 @@ class Gateway:
             await self._app(scope, receive, send)
             return
         at = time.time()
-        body = await _read(receive)
+        form = _form(scope)
+        body = await _read(receive, form)
         if body is None:
             return
+        if form is not None:
+            scope["state"]["form"] = form
         path = scope["path"]
         with self._state.lock:
             faults = self._state.faults.strike(scope["method"], path, api=not path.startswith("/oauth/"))
@@ -127,14 +134,29 @@ def bearer_token(request: Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """Return the body of a request, ``None`` if the client went away before it was complete."""
+def _form(scope: Scope) -> Form | None:
+    """Return the form that a request is going to bring, ``None`` if it brings none."""
+    content_type = Headers(scope=scope).get("content-type", "")
+    return Form(content_type) if content_type.lower().startswith(MULTIPART) else None
+
+
+async def _read(receive: Receive, form: Form | None) -> bytes | None:
+    """
+    Return the body of a request, ``None`` if the client went away before it was complete.
+
+    A form reads it as it comes in, since a file may be of any size; only the beginning is returned then.
+    """
     body = b""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        body += bytes(message.get("body", b""))
+        chunk = bytes(message.get("body", b""))
+        if form is None:
+            body += chunk
+        else:
+            form.add(chunk)
+            body += chunk[: MAX_LOGGED_FORM - len(body)]
         if not message.get("more_body", False):
             return body
 

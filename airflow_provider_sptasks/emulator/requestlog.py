@@ -25,7 +25,7 @@ class LoggedRequest:
     :param client_id: whose token it carried, or who asked for a token.
     :param api_version: the API version of its path.
     :param headers: its headers, names in lower case, without ``Authorization``.
-    :param body: its body.
+    :param body: its body; of a form (``multipart/form-data``) the first 64 KiB.
     :param fault: the kind of the fault that struck it.
     """
 

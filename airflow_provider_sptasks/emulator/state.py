@@ -32,7 +32,7 @@ class State:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def reset(self) -> None:
-        """Remove tasks, faults, tokens and the log, and forget what the rate limit counted."""
+        """Remove all that is in the tenant, faults, tokens and the log, and what the rate limit counted."""
         self.tenant.clear()
         self.tenant.credentials.revoke()
         self.faults.clear()

@@ -6,6 +6,7 @@ import uuid
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from airflow_provider_sptasks.emulator.clock import timestamp
 
@@ -92,6 +93,8 @@ KINDS: Mapping[str, Kind] = {
         targeted=False,
     ),
 }
+AGGREGATIONS = ("accounts", "entitlements", "uncorrelated_accounts")
+"""The kinds that are launched for a source, by a client or by a schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,7 @@ class Task:
     :param messages: its messages in the end, as JSON.
     :param fields: overrides of its JSON.
     :param record: the JSON that a client's PATCH left; from then on the task doesn't change any more.
+    :param optimized: it leaves out accounts that haven't changed.
     """
 
     id: str
@@ -126,6 +130,7 @@ class Task:
     messages: tuple[Mapping[str, object], ...] = ()
     fields: Mapping[str, object] = field(default_factory=dict)
     record: Mapping[str, object] | None = None
+    optimized: bool = True
 
     def phase(self, now: float) -> int:
         """
@@ -153,10 +158,11 @@ class Task:
         phase = self.phase(now)
         kind = KINDS[self.kind]
         percent = min(phase, 100)
-        total = 100 + zlib.crc32(self.id.encode()) % 4900
+        total = self.total
         done = total * percent // 100
         target = None
-        attributes: dict[str, object] = {"total": done, "optimizedAggregation": "enabled"}
+        optimized = "enabled" if self.optimized else "disabled"
+        attributes: dict[str, object] = {"total": done, "optimizedAggregation": optimized}
         if kind.targeted:
             target = {"id": self.source_id, "type": "APPLICATION", "name": f"{self.source} [source]"}
             attributes = {"appId": self.source_id, "applications": f"{self.source} [source]", **attributes}
@@ -199,6 +205,23 @@ class Task:
             status = shown["completionStatus"]
             return None if status is None else str(status)
         return self.outcome if self.phase(now) == _ENDED else None
+
+    @property
+    def total(self) -> int:
+        """How many accounts, entitlements or identities it goes through."""
+        return 100 + zlib.crc32(self.id.encode()) % 4900
+
+    def ended_at(self, now: float) -> float | None:
+        """
+        Return when its ``completionStatus`` was set, in seconds since 1970; ``None`` if it isn't.
+
+        :param now: the tenant's time.
+        """
+        if self.completion_status(now) is None:
+            return None
+        if self.record is not None:
+            return datetime.fromisoformat(str(self.record["modified"])).timestamp()
+        return min(now, self.launched + (self.duration or 0.0))
 
     def launcher(self) -> str:
         """Return who launched it."""
@@ -276,6 +299,7 @@ def new_task(
     completed_lead: float = 0.0,
     messages: Sequence[str | Mapping[str, object]] = (),
     fields: Mapping[str, object] | None = None,
+    optimized: bool = True,
 ) -> Task:
     """
     Return a task as ``Emulator.add_task`` describes it.
@@ -304,6 +328,7 @@ def new_task(
         completed_lead=completed_lead,
         messages=tuple(message_json(m, outcome) if isinstance(m, str) else m for m in messages),
         fields=dict(fields or {}),
+        optimized=optimized,
     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from airflow_provider_sptasks.emulator import filters
 from airflow_provider_sptasks.emulator.clock import Clock, timestamp
 from airflow_provider_sptasks.emulator.credentials import Credentials
 from airflow_provider_sptasks.emulator.patching import patched
-from airflow_provider_sptasks.emulator.tasks import KINDS, Task
+from airflow_provider_sptasks.emulator.schedules import Launch, Launches, Schedule, is_temporary
+from airflow_provider_sptasks.emulator.sources import Source, Sources
+from airflow_provider_sptasks.emulator.tasks import AGGREGATIONS, KINDS, Task, new_task
+from airflow_provider_sptasks.emulator.uploads import Upload
 
 RETENTION = 90 * 86_400.0
 """Older tasks are not returned any more, in seconds."""
@@ -19,9 +22,15 @@ class UnknownTaskError(LookupError):
     """There is no such task, or none any more."""
 
 
+class AggregationRunningError(Exception):
+    """An aggregation of the source is running, so that no other one was started."""
+
+
 class Tenant:
     """
     A SailPoint tenant. Whoever uses it from several threads brings the lock.
+
+    What its schedules launch comes into being when somebody looks, each task at the time it was due.
 
     :param clock: the tenant's time.
     """
@@ -29,23 +38,75 @@ class Tenant:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.credentials = Credentials()
+        self.sources = Sources()
+        self.uploads: list[Upload] = []
+        self._launches = Launches()
+        self._started: list[str] = []
         self._tasks: dict[str, Task] = {}
+        self._numbers: dict[str, int] = {}
+        self._by_source: dict[str, list[str]] = {}
+        self._unfinished: dict[str, set[str]] = {}
         self._rendered: dict[str, tuple[Task, int, bytes]] = {}
 
     def add(self, task: Task) -> None:
         """
-        Add a task.
+        Add a task, and its source if nobody knows it.
 
         :param task: the task; an id that exists is refused.
         """
-        if task.id.casefold() in self._tasks:
-            raise ValueError(f"id: there is already a task {task.id!r}")
-        self._tasks[task.id.casefold()] = task
+        self._launch_due()
+        self._add(task)
+
+    def schedule(self, schedule: Schedule) -> None:
+        """
+        Launch aggregations from now on, and those that were due before.
+
+        :param schedule: when, and what.
+        """
+        self._launch_due()
+        self.sources.imply(schedule.source_id, schedule.source, self.clock.now())
+        self._launches.add(schedule)
+        self._launch_due()
+
+    def schedules(self) -> list[Schedule]:
+        """Return the schedules, in the order in which they were added."""
+        return self._launches.schedules()
+
+    def clear_schedules(self) -> None:
+        """Launch nothing any more; what was launched stays."""
+        self._launch_due()
+        self._launches.clear()
+
+    def start(self, source: Source, kind: str, *, optimized: bool) -> Task:
+        """
+        Start an aggregation, as a client asks for it.
+
+        :param source: its source; while an aggregation of that source runs, of whichever kind, no other one
+            can be started.
+        :param kind: a key of ``KINDS``.
+        :param optimized: leave out accounts that haven't changed.
+        """
+        self._launch_due()
+        now = self.clock.now()
+        if self._runs(source.id, now, AGGREGATIONS):
+            raise AggregationRunningError
+        launch = Launch(now, source.id, source.name, source.id, kind, source.plan)
+        task = self._launch(launch, optimized=optimized)
+        self._started.append(task.id.casefold())
+        return task
+
+    def started(self) -> list[Task]:
+        """Return the tasks that clients have started, oldest first."""
+        return [self._tasks[key] for key in self._started]
 
     def clear(self) -> None:
-        """Remove all tasks."""
-        self._tasks.clear()
-        self._rendered.clear()
+        """Remove all tasks, sources, schedules, and what was noted of starts."""
+        self._launches.clear()
+        self.sources.clear()
+        for kept in (self._tasks, self._numbers, self._by_source, self._unfinished, self._rendered):
+            kept.clear()
+        self._started.clear()
+        self.uploads.clear()
 
     def task(self, task_id: str) -> Task:
         """
@@ -53,6 +114,7 @@ class Tenant:
 
         :param task_id: its id.
         """
+        self._launch_due()
         task = self._tasks.get(task_id.casefold())
         if task is None or not self._visible(task, self.clock.now()):
             raise UnknownTaskError(f"There is no task {task_id!r}.")
@@ -65,6 +127,7 @@ class Tenant:
         :param pending: only those that have ended (``False``), or that have not (``True``).
         :param where: only those that match.
         """
+        self._launch_due()
         now = self.clock.now()
         found = []
         for task in self._candidates(where):
@@ -83,6 +146,7 @@ class Tenant:
         :param task_id: its id.
         :param outcome: its ``completionStatus``.
         """
+        self._launch_due()
         task = self._tasks.get(task_id.casefold())
         if task is None:
             raise UnknownTaskError(f"There is no task {task_id!r}.")
@@ -120,9 +184,67 @@ class Tenant:
 
     def _candidates(self, where: filters.Expression | None) -> Iterable[Task]:
         ids = None if where is None else filters.bound(where, "id")
-        if ids is None:
+        sources = None if where is None or ids is not None else filters.bound(where, "sourceId")
+        if ids is not None:
+            keys = [key for key in ids if key in self._tasks]
+        elif sources is not None:
+            keys = [key for source in sources for key in self._by_source.get(source, ())]
+        else:
             return self._tasks.values()
-        return [self._tasks[key] for key in sorted(ids) if key in self._tasks]
+        return [self._tasks[key] for key in sorted(keys, key=self._numbers.__getitem__)]
+
+    def _add(self, task: Task) -> None:
+        key = task.id.casefold()
+        if key in self._tasks:
+            raise ValueError(f"id: there is already a task {task.id!r}")
+        self._tasks[key] = task
+        self._numbers[key] = len(self._numbers)
+        if task.source is not None and task.source_id is not None:
+            source = task.source_id.casefold()
+            self.sources.imply(task.source_id, task.source, self.clock.now())
+            self._by_source.setdefault(source, []).append(key)
+            if task.kind in AGGREGATIONS:
+                self._unfinished.setdefault(source, set()).add(key)
+
+    def _launch_due(self) -> None:
+        """Launch what was due until now; SailPoint leaves out what would overlap with its own kind."""
+        now = self.clock.now()
+        while (launch := self._launches.next(now)) is not None:
+            if self._runs(launch.source_id, launch.at, (launch.kind,)):
+                continue
+            if launch.retried is not None:
+                failed = self._tasks[launch.retried.casefold()]
+                if not is_temporary(failed.completion_status(launch.at)):
+                    continue
+            self._launch(launch)
+
+    def _launch(self, launch: Launch, *, optimized: bool = True) -> Task:
+        task = new_task(
+            launch.at,
+            source=launch.source,
+            source_id=launch.source_id,
+            kind=launch.kind,
+            duration=launch.plan.duration,
+            outcome=self._launches.outcome(launch),
+            optimized=optimized,
+        )
+        self._add(task)
+        self._launches.retry(launch, task)
+        return task
+
+    def _runs(self, source_id: str, at: float, kinds: Collection[str]) -> bool:
+        """Tell whether an aggregation of a source runs at an instant."""
+        unfinished = self._unfinished.get(source_id.casefold(), set())
+        for key in tuple(unfinished):
+            task = self._tasks[key]
+            if not self._visible(task, at):
+                continue
+            if task.completion_status(at) is not None:
+                # Most have, and are not looked at again.
+                unfinished.discard(key)
+            elif task.kind in kinds:
+                return True
+        return False
 
     def _replace(self, task: Task) -> Task:
         self._tasks[task.id.casefold()] = task

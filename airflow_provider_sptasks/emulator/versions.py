@@ -14,42 +14,81 @@ _V2026_FIELDS = {**_V2025_FIELDS, "launcher": _EQ_IN}
 @dataclass(frozen=True, slots=True)
 class ApiVersion:
     """
-    One version of the task-status API.
+    One version of the API.
 
     :param name: what the documentation calls it; the rate limit counts for each name.
-    :param prefix: the path of its list; a task is found one segment further down.
-    :param filters: the fields that a list can be filtered by, with their operators.
+    :param prefix: the path of its list of tasks; a task is found one segment further down.
+    :param sources: the path of its list of sources.
+    :param aggregations: the path below which the progress of account aggregations is found.
+    :param filters: the fields that the list of tasks can be filtered by, with their operators.
     :param lists_pending: the list holds tasks that have not completed.
     :param pending_endpoint: there is a (deprecated) endpoint for pending tasks.
-    :param experimental: requests need the header ``X-SailPoint-Experimental: true``.
+    :param experimental: requests for tasks need the header ``X-SailPoint-Experimental: true``.
+    :param clients_load: API clients without a user may start account aggregations.
     """
 
     name: str
     prefix: str
+    sources: str
+    aggregations: str
     filters: Mapping[str, frozenset[str]]
     lists_pending: bool
     pending_endpoint: bool
     experimental: bool
+    clients_load: bool
+
+
+def _annual(
+    name: str,
+    fields: Mapping[str, frozenset[str]],
+    *,
+    lists_pending: bool = True,
+    pending_endpoint: bool = True,
+    experimental: bool = False,
+    clients_load: bool = True,
+) -> ApiVersion:
+    return ApiVersion(
+        name=name,
+        prefix=f"/{name}/task-status",
+        sources=f"/{name}/sources",
+        aggregations=f"/{name}/account-aggregations",
+        filters=fields,
+        lists_pending=lists_pending,
+        pending_endpoint=pending_endpoint,
+        experimental=experimental,
+        clients_load=clients_load,
+    )
 
 
 # The SDK pages of v2024 and v2026 require the experimental header, and the OpenAPI files no longer do. It is
-# required here where SailPoint's own SDK sends it: release 1.4.2 does so for v2026 only.
+# required here where SailPoint's own SDK sends it: release 1.4.2 does so for tasks in v2026 only.
 VERSIONS: tuple[ApiVersion, ...] = (
-    ApiVersion("beta", "/beta/task-status", _EARLY_FIELDS, False, True, False),
-    ApiVersion("v2024", "/v2024/task-status", _EARLY_FIELDS, False, True, False),
-    ApiVersion("v2025", "/v2025/task-status", _V2025_FIELDS, True, True, False),
-    ApiVersion("v2026", "/v2026/task-status", _V2026_FIELDS, True, False, True),
-    ApiVersion("v1", "/task-status/v1", _V2026_FIELDS, True, False, False),
+    _annual("beta", _EARLY_FIELDS, lists_pending=False, clients_load=False),
+    _annual("v2024", _EARLY_FIELDS, lists_pending=False),
+    _annual("v2025", _V2025_FIELDS),
+    _annual("v2026", _V2026_FIELDS, pending_endpoint=False, experimental=True),
+    ApiVersion(
+        name="v1",
+        prefix="/task-status/v1",
+        sources="/sources/v1",
+        aggregations="/account-aggregations/v1",
+        filters=_V2026_FIELDS,
+        lists_pending=True,
+        pending_endpoint=False,
+        experimental=False,
+        clients_load=True,
+    ),
 )
 
 
 def version_of(path: str) -> ApiVersion | None:
     """
-    Return the version that a path belongs to, ``None`` for a path outside the task-status API.
+    Return the version that a path belongs to, ``None`` for a path outside the API.
 
     :param path: the path of a request.
     """
     for version in VERSIONS:
-        if path == version.prefix or path.startswith(version.prefix + "/"):
-            return version
+        for prefix in (version.prefix, version.sources, version.aggregations):
+            if path == prefix or path.startswith(prefix + "/"):
+                return version
     return None

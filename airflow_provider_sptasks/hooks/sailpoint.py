@@ -23,6 +23,7 @@ from airflow_provider_sptasks.client.errors import (
 )
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
+from airflow_provider_sptasks.client.sources import SourcesClient
 from airflow_provider_sptasks.get_provider_info import get_provider_info
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class SailPointHook(BaseHook):
         :raises AirflowNotFoundException: there is no such connection
         """
         return TaskStatusClient(self.settings, retry=self.retry, on_token=mask_secret)
+
+    @cached_property
+    def sources(self) -> SourcesClient:
+        """The client of the tenant's sources; it shares session, token and pace with :attr:`client`."""
+        return SourcesClient(self.client.transport)
 
     @cached_property
     def settings(self) -> ClientSettings:

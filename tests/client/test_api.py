@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -43,6 +44,9 @@ class TestVersions:
         ] == [
             (each.name, each.prefix, each.lists_pending, each.pending_endpoint, frozenset(each.filters))
             for each in VERSIONS
+        ]
+        assert [(each.sources, each.account_aggregations) for each in API_VERSIONS.values()] == [
+            (each.sources, each.aggregations) for each in VERSIONS
         ]
 
     def test_default(self) -> None:
@@ -200,7 +204,7 @@ class TestChunks:
         rest = [f"{n:032x}" for n in range(10_000)]
         chunks = 0
         while rest:
-            chunk = api.first_chunk(version, rest, api.MAX_PAGE_SIZE)
+            chunk = api.first_chunk(api.find_tasks, version, rest, api.MAX_PAGE_SIZE)
             assert chunk == rest[: len(chunk)]
             rest = rest[len(chunk) :]
             chunks += 1
@@ -208,20 +212,25 @@ class TestChunks:
         assert chunks <= 55
 
     @every_version
+    @pytest.mark.parametrize("asks", [api.find_tasks, api.newest_tasks])
     @given(ids=st.lists(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._~:-]{0,127}", fullmatch=True)), data=st.data())
     def test_a_chunk_is_the_longest_that_fits(
-        self, version: api.ApiVersion, ids: list[str], data: st.DataObject
+        self,
+        version: api.ApiVersion,
+        asks: Callable[[api.ApiVersion, Sequence[str]], Request],
+        ids: list[str],
+        data: st.DataObject,
     ) -> None:
         assume(ids)
         ids = ids * data.draw(st.integers(1, 300))
         most = data.draw(st.integers(1, 300))
-        chunk = api.first_chunk(version, ids, most)
+        chunk = api.first_chunk(asks, version, ids, most)
         assert chunk == ids[: len(chunk)]
         assert 1 <= len(chunk) <= min(most, 250)
-        url = prepared(api.find_tasks(version, chunk)).path_url
+        url = prepared(asks(version, chunk)).path_url
         assert len(f"GET {url} HTTP/1.1\r\n") < 8_192
         if len(chunk) < min(len(ids), most, 250):
-            longer = api.find_tasks(version, ids[: len(chunk) + 1])
+            longer = asks(version, ids[: len(chunk) + 1])
             assert len(longer.target) > api.MAX_TARGET_LENGTH - 2
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_sptasks.client import RetryPolicy, TaskStatusClient, client, pacing
+from airflow_provider_sptasks.client import RetryPolicy, TaskStatusClient, pacing, transport
 from airflow_provider_sptasks.client.errors import NotSentError
 from airflow_provider_sptasks.client.pacing import Pacer, shared_pacer
 from airflow_provider_sptasks.emulator import Emulator, RateLimit
@@ -195,7 +195,7 @@ class TestWaiting:
         self, connect: Connect, emulator: Emulator, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A busy machine may wake a thread late."""
-        monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=clock.monotonic))
+        monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=clock.monotonic))
         pacer = Pacer(100, window=1_000.0)
         pacer.reserve()
 

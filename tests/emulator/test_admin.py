@@ -30,6 +30,35 @@ def test_tasks(emulator: Emulator) -> None:
     assert send(emulator, "POST", f"/tasks/{several[0]['id']}/complete")["completionStatus"] == "SUCCESS"
 
 
+def test_sources_and_schedules(emulator: Emulator, api: Api) -> None:
+    (added,) = send(emulator, "POST", "/sources", {"name": "HR", "delimited_file": True, "duration": "1m"})
+    assert added["type"] == "DelimitedFile"
+    several = send(
+        emulator,
+        "POST",
+        "/schedules",
+        {"source": "App {n}", "every": "1h", "count": 2, "outcome": ["ERROR", "SUCCESS"]},
+    )
+    assert [each["source"] for each in several] == ["App 1", "App 2"]
+    assert send(emulator, "GET", "/schedules") == several
+    assert [each["name"] for each in send(emulator, "GET", "/sources")] == ["HR", "App 1", "App 2"]
+    assert len(emulator.tasks()) == 2
+    load = f"{emulator.url}/sources/v1/{added['id']}/load-accounts"
+    assert api.session.post(load, files={"file": ("hr.csv", b"id\n1\n2\n")}, timeout=5).status_code == 202
+    (started,) = send(emulator, "GET", "/started")
+    assert started["id"] == emulator.started[0].id
+    (upload,) = send(emulator, "GET", "/uploads")
+    assert (upload["task_id"], upload["filename"], upload["rows"]) == (started["id"], "hr.csv", 2)
+    overview = send(emulator, "GET", "/")
+    assert (overview["sources"], overview["schedules"], overview["started"]) == (3, 2, 1)
+    assert send(emulator, "DELETE", "/schedules") == []
+    send(emulator, "POST", "/clock", {"advance": "3h"})
+    assert len(emulator.tasks()) == 3
+    send(emulator, "POST", "/reset")
+    for path in ("/sources", "/schedules", "/started", "/uploads"):
+        assert send(emulator, "GET", path) == []
+
+
 def test_clock(emulator: Emulator) -> None:
     emulator.add_task("x", duration=3600)
     send(emulator, "POST", "/clock", {"advance": "1h"})
@@ -87,6 +116,10 @@ def test_reset_and_overview(api: Api) -> None:
         ("/tasks", b'{"id": "taken"}', 400, "already a task 'taken'"),
         ("/tasks/nix/complete", b"", 404, "no task 'nix'"),
         ("/tasks/taken/complete", b'{"outcome": 5}', 400, "outcome = 5 must be a text"),
+        ("/sources", b'{"id": "x"}', 400, "source: name is missing"),
+        ("/sources", b'{"name": "x", "id": "TAKEN"}', 400, "already a source 'taken'"),
+        ("/schedules", b'{"source": "x"}', 400, "schedule: every is missing"),
+        ("/schedules", b'{"source": "x", "every": "soon"}', 400, "every = 'soon' is not a duration"),
         ("/clock", b"", 400, "advance is missing"),
         ("/clock", b'{"advance": "soon"}', 400, "advance = 'soon' is not a duration"),
         ("/clock", b'{"back": 1}', 400, "unknown key 'back'"),
@@ -102,6 +135,7 @@ def test_reset_and_overview(api: Api) -> None:
 )
 def test_refusals(emulator: Emulator, path: str, body: bytes, status: int, problem: str) -> None:
     emulator.add_task("taken")
+    emulator.add_source("Mine", "taken")
     answer = requests.post(f"{emulator.url}/_emulator{path}", data=body, timeout=5)
     assert answer.status_code == status
     assert problem in answer.json()["error"]

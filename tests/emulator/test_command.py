@@ -42,6 +42,8 @@ def test_serve(interrupt: signal.Signals) -> None:
     assert errors == ""
     assert "Scenario demo: 8 tasks" in output
     assert "00000000000000000000000000000001" in output
+    assert "of 6 sources" in output
+    assert "Oracle ERP" in output
     assert "/_emulator/tasks" in output
 
 
@@ -57,7 +59,7 @@ def test_taken_port() -> None:
 def test_unknown_scenario() -> None:
     answer = run("--scenario", "nix")
     assert (answer.returncode, answer.stdout) == (2, "")
-    assert "scenario 'nix' is neither one of busy, demo, empty, statuses" in answer.stderr
+    assert "scenario 'nix' is neither one of busy, demo, empty, scheduled, statuses" in answer.stderr
     assert answer.stderr.count("\n") == 1
 
 
@@ -81,4 +83,5 @@ def test_not_a_port() -> None:
 def test_list_scenarios() -> None:
     answer = run("--list-scenarios")
     assert answer.returncode == 0
-    assert [line.split()[0] for line in answer.stdout.splitlines()] == ["busy", "demo", "empty", "statuses"]
+    names = [line.split()[0] for line in answer.stdout.splitlines()]
+    assert names == ["busy", "demo", "empty", "scheduled", "statuses"]

@@ -191,7 +191,7 @@ def test_scenario_file(tmp_path: Path) -> None:
 
 
 def test_unknown_scenario() -> None:
-    with pytest.raises(ScenarioError, match="busy, demo, empty, statuses"):
+    with pytest.raises(ScenarioError, match="busy, demo, empty, scheduled, statuses"):
         Emulator("nix")
 
 

@@ -269,7 +269,9 @@ def test_refused_filters(api: Api, expression: str, status: int, text: str) -> N
         "/task-status",
         "/task-status/v1/",
         "/task-status/v1/a/b",
-        "/sources/v1",
+        "/sources",
+        "/v1/sources",
+        "/account-aggregations/v1",
     ],
 )
 def test_unknown_paths(api: Api, path: str) -> None:

@@ -47,7 +47,7 @@ def test_demo(sailpoint_emulator):
     assert "2 passed" in answer.stdout, answer.stdout + answer.stderr
 
 
-@pytest.mark.parametrize("missing", ["starlette", "uvicorn", "jsonpatch"])
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn", "jsonpatch", "python_multipart"])
 def test_without_the_extra(tmp_path: Path, missing: str) -> None:
     test = "def test_other(): pass\n\ndef test_emulator(sailpoint_emulator): pass\n"
     answer = session(tmp_path, test, f"sys.modules[{missing!r}] = None")
@@ -56,9 +56,8 @@ def test_without_the_extra(tmp_path: Path, missing: str) -> None:
 
 
 def test_import_is_cheap() -> None:
-    program = (
-        f"import sys, {PLUGIN}; print([m for m in ('starlette', 'uvicorn', 'jsonpatch') if m in sys.modules])"
-    )
+    heavy = ("starlette", "uvicorn", "jsonpatch", "python_multipart")
+    program = f"import sys, {PLUGIN}; print([m for m in {heavy} if m in sys.modules])"
     answer = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True
     )

@@ -136,6 +136,16 @@ def test_bad_fields_are_named(monkeypatch: pytest.MonkeyPatch, fields: dict[str,
     assert "secret" not in str(caught.value).replace("client_secret", "")
 
 
+def test_sources_share_the_token_and_the_connections_of_the_client(tenant: Emulator) -> None:
+    source = tenant.add_source("HR")
+    hook = SailPointHook()
+    assert hook.client.count_pending() == 0
+    assert hook.sources.find_by_name("HR").id == source.id
+    assert hook.sources is hook.sources
+    assert hook.sources.transport is hook.client.transport
+    assert [request.path for request in tenant.requests].count("/oauth/token") == 1
+
+
 class TestTestConnection:
     """Each cause has a message of its own."""
 

@@ -1,0 +1,147 @@
+"""SailPoint's API of sources and aggregations as data and pure functions: nothing here sends anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from airflow_provider_sptasks.client.api import (
+    ApiVersion,
+    Request,
+    Response,
+    decode_entries,
+    decode_json,
+    decode_list,
+    equals,
+    error_text,
+    scope_hint,
+)
+from airflow_provider_sptasks.client.errors import AggregationRunningError, UnexpectedPayloadError
+from airflow_provider_sptasks.client.ids import check_id
+from airflow_provider_sptasks.client.models import AggregationProgress, Source, TaskKind, TaskStatus
+from airflow_provider_sptasks.client.multipart import Form, Upload
+
+READ_SCOPE = "idn:sources:read"
+MANAGE_SCOPE = "idn:sources:manage"
+ENTITLEMENT_SCOPE = "idn:entitlement:manage"
+
+_ADMINS = "ORG_ADMIN, SOURCE_ADMIN or SOURCE_SUBADMIN"
+# What is appended to a source's path, and what a 403 most likely means.
+_LOADS: Mapping[TaskKind, tuple[str, str]] = {
+    TaskKind.ACCOUNTS: (
+        "load-accounts",
+        f"Aggregating accounts needs the scope {MANAGE_SCOPE}, and a user to be {_ADMINS}",
+    ),
+    TaskKind.ENTITLEMENTS: (
+        "load-entitlements",
+        "Aggregating entitlements needs a personal access token of a user who is ORG_ADMIN, with the scope "
+        f"{ENTITLEMENT_SCOPE}",
+    ),
+    TaskKind.UNCORRELATED_ACCOUNTS: (
+        "load-uncorrelated-accounts",
+        f"Processing uncorrelated accounts needs the scope {MANAGE_SCOPE}, and a user to be ORG_ADMIN",
+    ),
+}
+
+
+def get_source(version: ApiVersion, source_id: str) -> Request:
+    """Ask for one source."""
+    return Request("GET", _source_path(version, source_id), if_forbidden=scope_hint(READ_SCOPE))
+
+
+def find_sources(version: ApiVersion, name: str) -> Request:
+    """Ask for the sources of a name."""
+    query = (("filters", equals("name", name)),)
+    return Request("GET", version.sources, query, if_forbidden=scope_hint(READ_SCOPE))
+
+
+def start_aggregation(
+    version: ApiVersion,
+    source_id: str,
+    kind: TaskKind,
+    file: Upload | None = None,
+    *,
+    disable_optimization: bool = False,
+) -> Request:
+    """
+    Ask to start an aggregation.
+
+    :raises ValueError: there is no such kind of aggregation, or it doesn't work so
+    """
+    if kind not in _LOADS:
+        raise ValueError(f"kind {str(kind)!r} can't be started. Use {', '.join(map(str, _LOADS))}.")
+    if disable_optimization and kind is not TaskKind.ACCOUNTS:
+        raise ValueError(f"disable_optimization is for accounts, not for {kind}.")
+    if file is None and kind is TaskKind.UNCORRELATED_ACCOUNTS:
+        raise ValueError(f"file is missing: {kind} come from a CSV file.")
+    # A form without any part is refused, so there always is one.
+    fields = {"disableOptimization": str(disable_optimization).lower()} if kind is TaskKind.ACCOUNTS else {}
+    form = Form(fields, {} if fields and file is None else {"file": file})
+    path, if_forbidden = _LOADS[kind]
+    return Request(
+        "POST",
+        f"{_source_path(version, source_id)}/{path}",
+        headers={"Content-Type": form.content_type},
+        body=form,
+        repeatable=False,
+        if_forbidden=if_forbidden,
+    )
+
+
+def get_progress(version: ApiVersion, task_status_id: str) -> Request:
+    """Ask how an account aggregation goes on."""
+    task = quote(check_id(task_status_id, "task_status_id"), safe="")
+    return Request(
+        "GET",
+        f"{version.account_aggregations}/{task}/status",
+        if_forbidden=f"An aggregation's progress is for personal access tokens of users who are {_ADMINS}",
+    )
+
+
+def decode_source(request: Request, response: Response) -> Source:
+    """Read the answer to a request for one source."""
+    return Source.from_json(decode_json(request, response))
+
+
+def decode_sources(request: Request, response: Response) -> list[Source]:
+    """Read the answer to a request for sources."""
+    return decode_entries(request, decode_list(request, response), Source.from_json)
+
+
+def decode_progress(request: Request, response: Response) -> AggregationProgress:
+    """Read the answer to a request for how an aggregation goes on."""
+    return AggregationProgress.from_json(decode_json(request, response))
+
+
+def decode_started(request: Request, response: Response, source_id: str, kind: TaskKind) -> TaskStatus:
+    """
+    Read the answer to a request to start an aggregation.
+
+    What it leaves out is filled in: which source it is, and which kind.
+
+    :param source_id: the source
+    :param kind: what was to be started
+    :raises AggregationRunningError: it names no task, which means that nothing was started
+    """
+    payload = decode_json(request, response)
+    if not isinstance(payload, dict):
+        raise UnexpectedPayloadError(
+            f"{request.method} {request.path} should be answered with a JSON object, "
+            f"not with {type(payload).__name__}"
+        )
+    wrapped = payload.get("task")
+    answer: Mapping[str, Any] = wrapped if isinstance(wrapped, dict) else payload
+    if not answer.get("id"):
+        raise AggregationRunningError(source_id, error_text(payload) or error_text(answer))
+    task = TaskStatus.from_json(answer)
+    return replace(
+        task,
+        target_id=task.target_id or source_id,
+        kind=kind if task.kind is TaskKind.OTHER else task.kind,
+    )
+
+
+def _source_path(version: ApiVersion, source_id: str) -> str:
+    return f"{version.sources}/{quote(check_id(source_id, 'source_id'), safe='')}"

@@ -1,0 +1,300 @@
+"""Sources over HTTP: lists of them, starting aggregations, and the progress of account aggregations."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from airflow_provider_sptasks.emulator.clock import milliseconds, timestamp
+from airflow_provider_sptasks.emulator.credentials import (
+    LIST_SOURCES,
+    LOAD_ACCOUNTS,
+    LOAD_ENTITLEMENTS,
+    LOAD_UNCORRELATED_ACCOUNTS,
+    READ_AGGREGATIONS,
+    READ_SOURCE,
+    Right,
+)
+from airflow_provider_sptasks.emulator.endpoint import Call, expression, json_answer, page, route
+from airflow_provider_sptasks.emulator.errors import ApiError
+from airflow_provider_sptasks.emulator.sources import Source
+from airflow_provider_sptasks.emulator.state import State
+from airflow_provider_sptasks.emulator.tasks import KINDS, Task
+from airflow_provider_sptasks.emulator.tenant import AggregationRunningError, UnknownTaskError
+from airflow_provider_sptasks.emulator.uploads import MULTIPART, Form, Part, Upload
+from airflow_provider_sptasks.emulator.versions import ApiVersion
+
+STATUS_RETENTION = 3_600.0
+"""How long the progress of an account aggregation is known after its end, in seconds."""
+
+_COLLECTED_AT = 20
+_ENDS = {"terminated": "TERMINATED", "temperror": "RETRIED", "cancelled": "CANCELLED"}
+_ALL = frozenset({"eq", "ge", "gt", "in", "le", "lt", "ne", "isnull", "sw"})
+# As documented, but for features, authoritative and healthy, whose values are no texts.
+_FILTERS: Mapping[str, frozenset[str]] = {
+    "id": _ALL,
+    "name": (_ALL | {"co"}) - {"le", "lt"},
+    "type": _ALL - {"le", "lt"},
+    "owner.id": _ALL,
+    "created": _ALL,
+    "modified": _ALL,
+    "managementWorkgroup.id": _ALL,
+    "description": frozenset({"eq", "sw"}),
+    "status": _ALL,
+    "connectionType": _ALL,
+    "connectorName": _ALL - {"le", "lt"},
+    "category": (_ALL | {"co"}) - {"isnull"},
+}
+_SORTERS = frozenset(
+    {
+        "type",
+        "created",
+        "modified",
+        "name",
+        "owner.name",
+        "healthy",
+        "status",
+        "id",
+        "description",
+        "owner.id",
+        "accountCorrelationConfig.id",
+        "accountCorrelationConfig.name",
+        "managerCorrelationRule.type",
+        "managerCorrelationRule.id",
+        "managerCorrelationRule.name",
+        "authoritative",
+        "managementWorkgroup.id",
+        "connectorName",
+        "connectionType",
+    }
+)
+# The words that the specification's examples have for it. The shape of the answer is nowhere documented.
+_RUNNING = {
+    "accounts": (
+        "This aggregation failed because the currently running aggregation must complete "
+        "before the next one can start."
+    ),
+    "uncorrelated_accounts": (
+        "This correlation failed because the currently running correlation must complete "
+        "before the next one can start."
+    ),
+}
+_RETURNS = {
+    "accounts": ("ACCOUNT_AGGREGATION", ("applications", "total", "created", "updated", "deleted")),
+    "entitlements": (
+        "ACCOUNT_GROUP_AGGREGATION",
+        ("applications", "total", "groupsCreated", "groupsUpdated", "groupsDeleted"),
+    ),
+    "uncorrelated_accounts": ("ACCOUNT_CORRELATION", ("applications", "total", "correlationFailures")),
+}
+
+
+def routes(state: State, version: ApiVersion) -> list[BaseRoute]:
+    """
+    Return the routes of a version.
+
+    :param state: the emulator's state.
+    :param version: the API version.
+    """
+    add = partial(route, state, version)
+
+    def load(name: str, kind: str, right: Right) -> BaseRoute:
+        asked = right if version.clients_load else replace(right, user_required=True)
+        path = f"{version.sources}/{{id}}/{name}"
+        return add(path, {"POST": (partial(_load, kind=kind), asked)})
+
+    return [
+        add(version.sources, {"GET": (_list, LIST_SOURCES)}),
+        add(f"{version.sources}/{{id}}", {"GET": (_get, READ_SOURCE)}),
+        load("load-accounts", "accounts", LOAD_ACCOUNTS),
+        load("load-entitlements", "entitlements", LOAD_ENTITLEMENTS),
+        load("load-uncorrelated-accounts", "uncorrelated_accounts", LOAD_UNCORRELATED_ACCOUNTS),
+        add(f"{version.aggregations}/{{id}}/status", {"GET": (_status, READ_AGGREGATIONS)}),
+    ]
+
+
+def _list(call: Call) -> Response:
+    where = expression(call, _FILTERS)
+    documents = [source.snapshot() for source in call.tenant.sources.all()]
+    if where is not None:
+        documents = [document for document in documents if where.matches(partial(_text, document))]
+    sorters = call.request.query_params.get("sorters", "")
+    for sorter in reversed([each.strip() for each in sorters.split(",")] if sorters else []):
+        field = sorter.removeprefix("-")
+        if field not in _SORTERS:
+            raise ApiError(400, f"Sorting by {sorter} is not supported.")
+        documents.sort(key=_order(field), reverse=sorter.startswith("-"))
+    return json_answer(*page(call, documents, _encoded))
+
+
+def _get(call: Call) -> Response:
+    return json_answer(_encoded(_source(call).snapshot()))
+
+
+def _load(call: Call, kind: str) -> Response:
+    source = _source(call)
+    form = _form(call)
+    if kind == "entitlements" and not form.parts:
+        raise ApiError(500)
+    file = _file(source, kind, form)
+    optimized = not _flag(form, "disableOptimization")
+    task: Task | None
+    try:
+        task = call.tenant.start(source, kind, optimized=optimized)
+    except AggregationRunningError:
+        task = None
+    if file is not None:
+        call.tenant.uploads.append(
+            Upload(
+                source_id=source.id,
+                kind=kind,
+                task_id=None if task is None else task.id,
+                filename=file.filename,
+                content_type=file.content_type,
+                size=file.size,
+                sha256=file.sha256,
+                rows=file.rows,
+            )
+        )
+    return json_answer(_encoded(_refused(kind) if task is None else _started(task)), status=202)
+
+
+def _status(call: Call) -> Response:
+    now = call.tenant.clock.now()
+    try:
+        task = call.tenant.task(call.id)
+    except UnknownTaskError as error:
+        raise ApiError(404) from error
+    ended = task.ended_at(now)
+    if task.kind != "accounts" or (ended is not None and now - ended > STATUS_RETENTION):
+        raise ApiError(404)
+    percent = 100 if ended is not None else min(task.phase(now), 99)
+    if ended is not None:
+        outcome = str(task.completion_status(now)).replace("_", "").casefold()
+        status = _ENDS.get(outcome, "COMPLETED")
+    else:
+        status = "STARTED" if percent < _COLLECTED_AT else "ACCOUNTS_COLLECTED"
+    document: dict[str, object] = {"start": timestamp(task.launched), "status": status}
+    if status in ("ACCOUNTS_COLLECTED", "COMPLETED"):
+        share = (percent - _COLLECTED_AT) / (100 - _COLLECTED_AT)
+        for total, done, number in (
+            ("totalAccounts", "processedAccounts", task.total // 8),
+            ("totalAccountsMarkedForDeletion", "deletedAccounts", task.total // 200),
+            ("totalIdentities", "processedIdentities", task.total // 10),
+        ):
+            document |= {total: number, done: int(number * share)}
+    return json_answer(_encoded(document))
+
+
+def _source(call: Call) -> Source:
+    source = call.tenant.sources.get(call.id)
+    if source is None:
+        raise ApiError(404)
+    return source
+
+
+def _form(call: Call) -> Form:
+    """Return the form of a request; a request without a body has an empty one."""
+    form: Form | None = getattr(call.request.state, "form", None)
+    if form is None:
+        if call.body:
+            raise ApiError(
+                415, f"Content-Type {call.media_type or '(none)'} is not supported: it must be {MULTIPART}."
+            )
+        return Form("")
+    if form.problem is not None:
+        raise ApiError(400, form.problem, detail_code="400.0 Bad Request Syntax")
+    return form
+
+
+def _file(source: Source, kind: str, form: Form) -> Part | None:
+    """Return the file that an aggregation is to work with, ``None`` for none; an empty one is none."""
+    part = form.parts.get("file")
+    if kind == "uncorrelated_accounts" and part is None:
+        raise ApiError(400, "Required part 'file' is not present.")
+    if part is not None and part.size == 0:
+        part = None
+    if source.delimited_file and part is None:
+        raise ApiError(400, f"The source {source.name} is a delimited file source: a CSV file is required.")
+    if part is not None and not source.delimited_file and kind != "uncorrelated_accounts":
+        raise ApiError(
+            400, f"The source {source.name} is not a delimited file source: a file can't be uploaded."
+        )
+    return part
+
+
+def _flag(form: Form, name: str) -> bool:
+    part = form.parts.get(name)
+    text = "false" if part is None else part.text.strip().lower()
+    if text not in ("true", "false"):
+        raise ApiError(400, f"The {name} {text} is neither true nor false.")
+    return text == "true"
+
+
+def _started(task: Task) -> dict[str, object]:
+    """Return the answer to a client that has started a task; each kind of aggregation has its own shape."""
+    kind = KINDS[task.kind]
+    label, names = _RETURNS[task.kind]
+    started: dict[str, object] = {
+        "id": task.id,
+        "type": "QUARTZ",
+        "description": kind.definition,
+        "launcher": task.launcher(),
+        "returns": [
+            {"displayLabel": f"TASK_OUT_{label}_{name.upper()}", "attributeName": name} for name in names
+        ],
+    }
+    if task.kind == "entitlements":
+        return started | {"uniqueName": kind.unique_name, "created": timestamp(task.launched)}
+    launched = milliseconds(task.launched)
+    if task.kind == "accounts":
+        optimized = "enabled" if task.optimized else "disabled"
+        attributes: dict[str, object] = {"appId": task.source_id, "optimizedAggregation": optimized}
+    else:
+        attributes = {"appId": task.source_id, "qpocJobId": str(uuid.UUID(task.id)), "taskStartDelay": ""}
+    started |= {
+        "name": kind.unique_name,
+        "parentName": None,
+        "created": launched,
+        "launched": launched,
+        "completed": None,
+        "completionStatus": None,
+        "messages": [],
+        "progress": None,
+        "attributes": attributes,
+    }
+    return {"success": True, "task": started}
+
+
+def _refused(kind: str) -> dict[str, object]:
+    """Return the answer to a client whose aggregation has to wait for another one: there is no task."""
+    text = _RUNNING.get(kind, _RUNNING["accounts"])
+    messages: dict[str, object] = {"messages": [{"locale": "en-US", "localeOrigin": "DEFAULT", "text": text}]}
+    return messages if kind == "entitlements" else {"success": False, "task": None, **messages}
+
+
+def _value(document: Mapping[str, object], field: str) -> object:
+    """Return what a document has at a path such as ``owner.id``, ``None`` where it leads nowhere."""
+    value: object = document
+    for name in field.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _text(document: Mapping[str, object], field: str) -> str | None:
+    value = _value(document, field)
+    return None if value is None else str(value)
+
+
+def _order(field: str) -> Callable[[Mapping[str, object]], str]:
+    return lambda document: (_text(document, field) or "").casefold()
+
+
+def _encoded(document: Mapping[str, object]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
