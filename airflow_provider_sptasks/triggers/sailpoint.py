@@ -78,7 +78,7 @@ class SailPointTaskTrigger(BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _wait(self, found: dict[str, TaskStatus]) -> None:
-        narrator = Narrator(self.log)
+        narrator = Narrator(self.logger())  # all triggers' own: each one's would cost a kilobyte
         narrator.begin(self.task_status_ids)
         accepted = completion_statuses(self.accepted_statuses)
         # Both in one breath: a poller lives only while somebody waits.
@@ -94,6 +94,7 @@ class SailPointTaskTrigger(BaseTrigger):
                 found.update(look.found)
                 if look.found or look.missing:
                     narrator.look(look.found)
+                del look  # or it would be kept until the next one comes
         finally:
             waiter.leave()
 
