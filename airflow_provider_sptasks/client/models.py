@@ -64,7 +64,7 @@ _KIND_MARKS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TaskStatus:
     """
     One task of a tenant, as it was when it was read.

@@ -14,11 +14,13 @@ import itertools
 import logging
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
@@ -29,20 +31,26 @@ from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
 from airflow_provider_sptasks.client.retry import RetryPolicy
+from airflow_provider_sptasks.client.settings import DEFAULT_POLL_SHARE
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
 # So many ids of 32 digits fit in a request line of 8 KB.
 IDS_IN_A_REQUEST = 200
-# Nobody is looked at more often than that, unless it asks for it with its own interval.
+# Nobody is looked at more often than that, unless it asks for it with its own interval. A larger share than
+# the default makes it shorter in proportion: then a lone gate is looked at as often as a thousand.
 SHORTEST_ROUND = 5.0
 # Those whose turn comes within this part of a round ride along.
 RIDE_ALONG = 0.5
 # Between processes that were started together, rounds drift apart by up to this part.
 JITTER = 0.1
+# Those who are told run in the same breath: more of them would keep the event loop from everybody else.
+TOLD_AT_ONCE = 20
 LONGEST_BACKOFF = 30.0
 # Airflow says that a connection doesn't exist also while its API server is restarting.
 CONNECTION_GRACE = 60.0
@@ -52,7 +60,7 @@ _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str | Non
 )
 
 
-@dataclass
+@dataclass(slots=True)
 class Look:
     """
     What is new for one waiter.
@@ -70,11 +78,12 @@ class Look:
 class Waiter:
     """One who waits for news of some tasks. Made by :meth:`Poller.join`."""
 
-    __slots__ = ("_error", "_future", "_news", "interval", "leave")
+    __slots__ = ("_error", "_future", "_news", "_poller", "interval", "turns")
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, poller: Poller, interval: float) -> None:
         self.interval = interval
-        self.leave: Callable[[], None] = lambda: None
+        self.turns: Sequence[_Turn] = ()
+        self._poller = poller
         self._news: Look | None = None
         self._error: BaseException | None = None
         self._future: asyncio.Future[None] | None = None
@@ -93,6 +102,10 @@ class Waiter:
         news, self._news = self._news, None
         assert news is not None  # noqa: S101 - for mypy: the loop saw to it
         return news
+
+    def leave(self) -> None:
+        """Wait no longer."""
+        self._poller.leave(self)
 
     def tell_found(self, status: TaskStatus) -> None:
         """Hand it a task that was seen and is new or has changed."""
@@ -128,7 +141,7 @@ class _Turn:
 
     task_status_id: str
     due: float
-    waiters: set[Waiter] = field(default_factory=set)
+    waiters: list[Waiter] = field(default_factory=list)
     seen: TaskStatus | None = None
 
 
@@ -165,6 +178,7 @@ class Poller:
         self._turns: dict[str, _Turn] = {}
         self._queue: list[tuple[float, int, _Turn]] = []
         self._order = itertools.count()
+        self._slot = 0.0
         self._joined = asyncio.Event()
         self._client: TaskStatusClient
         # Of its own, so that slow answers delay nobody else's events.
@@ -182,8 +196,8 @@ class Poller:
         :return: whose ``look()`` gives the news, and whose ``leave()`` must be called in the end
         :raises ValueError: an id can't be one
         """
-        ids = [check_id(each, "task_status_id") for each in task_status_ids]
-        waiter = Waiter(interval)
+        ids = dict.fromkeys(check_id(each, "task_status_id") for each in task_status_ids)
+        waiter = Waiter(self, interval)
         turns = []
         for task_status_id in ids:
             turn = self._turns.get(task_status_id)
@@ -192,11 +206,26 @@ class Poller:
                 self._enqueue(turn)
             elif turn.seen is not None:
                 waiter.tell_found(turn.seen)
-            turn.waiters.add(waiter)
+            turn.waiters.append(waiter)
             turns.append(turn)
-        waiter.leave = lambda: self._leave(waiter, turns)
+        waiter.turns = turns
         self._joined.set()
         return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """
+        Let somebody wait no longer, and end with the last one.
+
+        :param waiter: who came by :meth:`join`
+        """
+        for turn in waiter.turns:
+            turn.waiters.remove(waiter)
+            if not turn.waiters:
+                self._turns.pop(turn.task_status_id, None)
+        waiter.turns = ()
+        if not self._turns and not self._task.done():
+            self._task.cancel()
+            self._close()
 
     async def confirm(self, task_status_id: str) -> TaskStatus:
         """
@@ -206,15 +235,6 @@ class Poller:
         :raises NotFoundError: it doesn't
         """
         return await self._ask(lambda client: client.get(task_status_id))
-
-    def _leave(self, waiter: Waiter, turns: Sequence[_Turn]) -> None:
-        for turn in turns:
-            turn.waiters.discard(waiter)
-            if not turn.waiters:
-                self._turns.pop(turn.task_status_id, None)
-        if not self._turns and not self._task.done():
-            self._task.cancel()
-            self._close()
 
     def _close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -263,7 +283,9 @@ class Poller:
                 break
             self._joined.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._joined.wait(), wait)
+                # Not wait_for(), which may swallow a cancellation that comes together with the event.
+                async with asyncio.timeout(wait):
+                    await self._joined.wait()
         latest = self._loop.time() + self._round() * RIDE_ALONG
         turns: list[_Turn] = []
         while self._queue and len(turns) < self._most and self._queue[0][0] <= latest:
@@ -281,17 +303,31 @@ class Poller:
         lists_pending = self._client.settings.version.lists_pending
         return IDS_IN_A_REQUEST if lists_pending else len(self._turns)
 
+    def _shortest_round(self) -> float:
+        return SHORTEST_ROUND * min(1.0, DEFAULT_POLL_SHARE / self._client.settings.poll_share)
+
+    def _spacing(self) -> float:
+        """How far apart requests are that keep to the poller's share of the limit, in seconds."""
+        return WINDOW / (TENANT_LIMIT * self._client.settings.poll_share)
+
     def _round(self) -> float:
         """How long a round takes that keeps to the poller's share of the limit, in seconds."""
         requests = math.ceil(len(self._turns) / IDS_IN_A_REQUEST)
-        return max(SHORTEST_ROUND, requests * WINDOW / (TENANT_LIMIT * self._client.settings.poll_share))
+        return max(self._shortest_round(), requests * self._spacing())
+
+    def _next_slot(self, looked_at: float) -> float:
+        """Take the time of the next look at those just looked at: within a round, apart from others."""
+        jitter = random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
+        earliest, latest = looked_at + self._shortest_round() * jitter, looked_at + self._round() * jitter
+        self._slot = min(max(self._slot + self._spacing(), earliest), latest)
+        return self._slot
 
     def _enqueue(self, turn: _Turn) -> None:
         heapq.heappush(self._queue, (turn.due, next(self._order), turn))
 
     async def _look(self, turns: Sequence[_Turn]) -> None:
         try:
-            found = await self._ask(lambda client: client.find(turn.task_status_id for turn in turns))
+            found = await self._ask(lambda client: _lean(client.find(turn.task_status_id for turn in turns)))
         except BadRequestError:
             if len(turns) == 1:
                 raise
@@ -299,12 +335,16 @@ class Poller:
             await self._look_apart(turns)
             return
         looked_at = self._loop.time()
-        for turn in turns:
+        slot = self._next_slot(looked_at)
+        hurry = random.uniform(1 - JITTER, 1)  # noqa: S311 - no secret
+        for number, turn in enumerate(turns, 1):
             self._tell(turn, found.get(turn.task_status_id))
             if turn.waiters:
-                interval = min(self._round(), *(waiter.interval for waiter in turn.waiters))
-                turn.due = looked_at + interval * random.uniform(1 - JITTER, 1)  # noqa: S311 - no secret
+                interval = min(waiter.interval for waiter in turn.waiters)
+                turn.due = min(slot, looked_at + interval * hurry)
                 self._enqueue(turn)
+            if number % TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def _look_apart(self, turns: Sequence[_Turn]) -> None:
         middle = len(turns) // 2
@@ -322,7 +362,8 @@ class Poller:
                 waiter.tell_missing(turn.task_status_id)
             elif status != turn.seen:
                 waiter.tell_found(status)
-        turn.seen = status
+        if status != turn.seen:
+            turn.seen = status
 
     async def _back_off(self, turns: Sequence[_Turn], error: SailPointError, failures: int) -> None:
         for turn in turns:
@@ -359,3 +400,24 @@ class Poller:
                 if self._loop.time() > give_up_at:
                     raise
             await asyncio.sleep(1.0)
+
+
+def _lean(found: Mapping[str, TaskStatus]) -> dict[str, TaskStatus]:
+    """Keep of each task what somebody looks at, and once what it has in common with others."""
+    return {
+        task_status_id: replace(
+            status,
+            unique_name=_shared(status.unique_name),
+            description=_shared(status.description),
+            launcher=_shared(status.launcher),
+            target_id=_shared(status.target_id),
+            target_name=_shared(status.target_name),
+            attributes={_shared(name): _shared(value) for name, value in status.attributes.items()},
+            raw=_NOTHING,
+        )
+        for task_status_id, status in found.items()
+    }
+
+
+def _shared(value: Any) -> Any:
+    return sys.intern(value) if type(value) is str else value

@@ -111,7 +111,7 @@ class SailPointTaskTrigger(BaseTrigger):
             yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _wait(self, ids: Sequence[str], found: dict[str, TaskStatus]) -> Verdict:
-        narrator = Narrator(self.log)
+        narrator = Narrator(self.logger())  # all triggers' own: each one's would cost a kilobyte
         narrator.begin(ids)
         accepted = completion_statuses(self.accepted_statuses)
         not_found_until = time.monotonic() + self.not_found_grace
@@ -128,6 +128,7 @@ class SailPointTaskTrigger(BaseTrigger):
                 found.update(look.found)
                 if look.found or look.missing:
                     narrator.look(look.found)
+                del look  # or it would be kept until the next one comes
         finally:
             waiter.leave()
         return verdict

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -87,6 +88,80 @@ def test_requests_of_a_round(unlimited: Emulator, tasks: int, requests: int) -> 
     assert {request.status for request in unlimited.requests} == {200}
 
 
+@pytest.mark.parametrize(
+    ("share", "tasks", "seconds"),
+    [
+        (0.01, 1, 10),
+        (0.01, 1_000, 50),
+        (0.1, 1, 5),
+        (0.1, 1_000, 5),
+        (0.1, 1_001, 6),
+        (0.1, 10_000, 50),
+        (0.5, 1, 1),
+        (0.5, 1_000, 1),
+        (0.5, 5_000, 5),
+        (1.0, 10_000, 5),
+    ],
+)
+def test_a_round_keeps_to_the_share(
+    tenant: Emulator, monkeypatch: pytest.MonkeyPatch, share: float, tasks: int, seconds: float
+) -> None:
+    monkeypatch.setenv(CONNECTION, f"{tenant.connection_uri}/?poll_share={share}")
+    task = tenant.add_task(duration=None)
+
+    async def main() -> None:
+        first = poller(CONN_ID, None).join([task.id], interval=3600)
+        await first.look()
+        monkeypatch.setattr(_poller, "SHORTEST_ROUND", 5.0)
+        monkeypatch.setattr(_poller, "WINDOW", 10.0)
+        others = poller(CONN_ID, None).join([f"task-{number}" for number in range(tasks - 1)], interval=3600)
+        assert poller(CONN_ID, None)._round() == pytest.approx(seconds)
+        others.leave()
+        first.leave()
+
+    run(main)
+
+
+def test_looks_of_a_large_fleet_are_spread_over_the_round(
+    tenant: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = tenant.add_task(duration=None)
+
+    async def main() -> None:
+        first = poller(CONN_ID, None).join([task.id], interval=3600)
+        await first.look()
+        monkeypatch.setattr(_poller, "SHORTEST_ROUND", 5.0)
+        monkeypatch.setattr(_poller, "WINDOW", 10.0)
+        source = poller(CONN_ID, None)
+        others = source.join([f"task-{number}" for number in range(9_999)], interval=3600)
+        source._slot = 0.0
+        slots = [source._next_slot(1_000.0) for _ in range(50)]
+        assert 1_005 <= slots[0] <= 1_005.5
+        gaps = [later - earlier for earlier, later in pairwise(slots[:45])]
+        assert gaps == pytest.approx([1.0] * 44), "one request a second"
+        assert max(slots) <= 1_055
+        others.leave()
+        first.leave()
+
+    run(main)
+
+
+def test_keeps_little_of_each_task(tenant: Emulator) -> None:
+    ids = [tenant.add_task(launched=-3600, duration=None).id for _ in range(2)]
+
+    async def main() -> None:
+        waiter = poller(CONN_ID, None).join(ids, interval=3600)
+        found = (await waiter.look()).found
+        one, other = (found[each] for each in ids)
+        assert one.raw == other.raw == {}
+        assert one.counters["total"] > 0
+        assert one.description is other.description
+        assert one.attributes["applications"] is other.attributes["applications"]
+        waiter.leave()
+
+    run(main)
+
+
 def test_two_waiters_on_a_task_get_one_look(tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_poller, "SHORTEST_ROUND", 2.0)
     task = tenant.add_task(duration=None)
@@ -157,6 +232,21 @@ def test_one_who_leaves_is_not_looked_for_any_more(tenant: Emulator) -> None:
     run(main)
     last = [request for request in tenant.requests if "filters" in request.query][-1]
     assert gone.id not in last.query["filters"]
+
+
+def test_joined_and_left_in_one_breath(tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_poller, "SHORTEST_ROUND", 60.0)
+    task = tenant.add_task(duration=None)
+
+    async def main() -> None:
+        waiter = poller(CONN_ID, None).join([task.id], interval=3600)
+        await waiter.look()
+        await asyncio.sleep(0.05)  # the poller waits for the next turn
+        poller(CONN_ID, None).join(["another"], interval=3600).leave()
+        waiter.leave()
+
+    run(main)
+    assert lists(tenant) == 1
 
 
 def test_cancelled_in_the_middle_of_a_look(tenant: Emulator) -> None:
