@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
@@ -60,6 +62,54 @@ def check_flag(value: object, name: str) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{name} {value!r} is neither True nor False. It can't be a template.")
     return value
+
+
+def check_choice(value: object, name: str, choices: Sequence[str]) -> str:
+    """
+    Refuse what is none of some names.
+
+    :raises ValueError: it is something else
+    """
+    if value not in choices:
+        raise ValueError(
+            f"{name} {value!r} is unknown. Use one of {', '.join(choices)}. It can't be a template."
+        )
+    return str(value)
+
+
+def duration(value: object, name: str) -> timedelta:
+    """
+    Read an argument that is a length of time: seconds, or a ``timedelta``.
+
+    :raises ValueError: it is neither, or negative
+    """
+    if isinstance(value, timedelta):
+        length = value
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        length = timedelta(seconds=value)
+    else:
+        raise ValueError(f"{name} {value!r} is neither seconds nor a timedelta.")
+    if length < timedelta(0):
+        raise ValueError(f"{name} {value!r} is negative. Give seconds, or a timedelta, from 0 on.")
+    return length
+
+
+def instant(value: object, name: str) -> datetime:
+    """
+    Read an argument that is an instant: an aware ``datetime``, or ISO 8601 with a time zone.
+
+    :raises ValueError: it is neither
+    """
+    try:
+        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
+    except ValueError:
+        moment = None
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise ValueError(
+            f"{name} {value!r} is no instant. Give an aware datetime, or ISO 8601 with a time zone, such as "
+            "2026-03-01T06:00:00Z."
+        )
+    return moment
 
 
 def texts(value: object, name: str, check: Check) -> list[str]:

@@ -4,6 +4,7 @@ What the tasks of this provider raise.
 * AirflowFailException: fails at once, whatever ``retries`` says, since trying again can't change it
   + SailPointTaskFailedError: a task of SailPoint ended, and not as the sensor accepts
   + SailPointTaskNotFoundError: the tenant doesn't know the task
+  + SailPointSourceNotFoundError: the tenant doesn't know the source, or knows several of its name
   + SailPointRequestError: the tenant refuses the request, or an argument can't be right
 * AirflowException
   + SailPointClearError: not all of the selected tasks could be cleared, or too many were selected
@@ -20,6 +21,10 @@ class SailPointTaskFailedError(AirflowFailException):
 
 class SailPointTaskNotFoundError(AirflowFailException):
     """The tenant knows no task with the given id, or dropped it after 90 days."""
+
+
+class SailPointSourceNotFoundError(AirflowFailException):
+    """The tenant has no source with the given id or name, or several with that name."""
 
 
 class SailPointRequestError(AirflowFailException):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from datetime import datetime
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import airflow
@@ -58,12 +60,11 @@ def airflow_can() -> bool:
     return tuple(int(part) for part in airflow.__version__.split(".")[:2]) >= FIRST_AIRFLOW
 
 
-def why_not_start(operator: BaseOperator, arguments: Mapping[str, object]) -> str | None:
+def why_not_start(operator: BaseOperator) -> str | None:
     """
     Say why a gate has to start on a worker.
 
-    :param operator: the operator
-    :param arguments: its templated arguments by name
+    :param operator: the operator, with its templated arguments as they stand in the DAG file
     :return: the reason, for a person; ``None`` where there is none
     """
     if not airflow_can():
@@ -73,9 +74,10 @@ def why_not_start(operator: BaseOperator, arguments: Mapping[str, object]) -> st
             return f"{name} is set, which Airflow runs there only"
     dag = operator.get_dag()
     native = dag is not None and dag.render_template_as_native_obj
-    for name, value in arguments.items():
+    for name in operator.template_fields:
+        value = getattr(operator, name)
         for each in value if isinstance(value, (list, tuple)) else [value]:
-            if each is None or (isinstance(each, str) and not is_template(each)):
+            if isinstance(each, (datetime, NoneType)) or (isinstance(each, str) and not is_template(each)):
                 continue
             if not isinstance(each, str):
                 return f"{name} comes from another task, which the triggerer can't resolve"

@@ -4,11 +4,14 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import airflow
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 from airflow.listeners import hookimpl
+from airflow.listeners.listener import get_listener_manager as get_core_listener_manager
 from airflow.sdk import DAG, Asset, BaseOperator, task
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.execution_time.comms import ErrorResponse
@@ -131,6 +134,31 @@ def test_only_from_airflow_3_3_on(version: str, can: bool, monkeypatch: pytest.M
 def test_needs_deferrable() -> None:
     with pytest.raises(ValueError, match="Set deferrable=True too"):
         gate(deferrable=False)
+
+
+def test_dag_is_imported_where_a_plugin_listens(tmp_path: Path) -> None:
+    class Listener:
+        @hookimpl
+        def on_task_instance_running(self) -> None: ...
+
+    (tmp_path / "gates.py").write_text(
+        "from airflow.sdk import DAG\n"
+        "from airflow_provider_sptasks.sensors.sailpoint import SailPointTaskSensor\n"
+        "with DAG('gates', schedule=None):\n"
+        "    SailPointTaskSensor(task_id='poke', task_status_id='abc')\n"
+        "    SailPointTaskSensor(\n"
+        "        task_id='gate', task_status_id='abc', deferrable=True, start_from_trigger=True\n"
+        "    )\n"
+    )
+    listener = Listener()
+    manager: Any = get_core_listener_manager()
+    manager.add_listener(listener)
+    try:
+        bag = DagBag(dag_folder=str(tmp_path))
+    finally:
+        manager.pm.unregister(listener)
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {"gates"}
 
 
 @pytest.mark.parametrize("argument", ["start_from_trigger", "end_from_trigger"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_sptasks.client.api import (
+    MAX_PAGE_SIZE,
     ApiVersion,
     Request,
     Response,
@@ -16,6 +17,7 @@ from airflow_provider_sptasks.client.api import (
     decode_list,
     equals,
     error_text,
+    one_of,
     scope_hint,
 )
 from airflow_provider_sptasks.client.errors import AggregationRunningError, UnexpectedPayloadError
@@ -54,6 +56,12 @@ def get_source(version: ApiVersion, source_id: str) -> Request:
 def find_sources(version: ApiVersion, name: str) -> Request:
     """Ask for the sources of a name."""
     query = (("filters", equals("name", name)),)
+    return Request("GET", version.sources, query, if_forbidden=scope_hint(READ_SCOPE))
+
+
+def sources_with_ids(version: ApiVersion, source_ids: Sequence[str]) -> Request:
+    """Ask for the sources with these ids: no more than fit in a page."""
+    query = (("limit", str(MAX_PAGE_SIZE)), ("filters", one_of("id", source_ids)))
     return Request("GET", version.sources, query, if_forbidden=scope_hint(READ_SCOPE))
 
 

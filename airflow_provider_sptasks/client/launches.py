@@ -66,7 +66,7 @@ class Launches:
         picked: dict[str, list[TaskStatus]] = {given: [] for given in self._since}
         for task in sorted(self._tasks.values(), key=_start, reverse=True):
             for given in self._given[_source(task)]:
-                if _launched_since(task, self._since[given]):
+                if launched_since(task, self._since[given]):
                     picked[given].append(task)
         return {given: tuple(tasks) for given, tasks in picked.items()}
 
@@ -88,7 +88,13 @@ def _start(task: TaskStatus) -> datetime:
     return task.launched or task.created or _NEVER
 
 
-def _launched_since(task: TaskStatus, since: datetime) -> bool:
+def launched_since(task: TaskStatus, since: datetime) -> bool:
+    """
+    Whether a task was launched at an instant or later, or is still to be.
+
+    :param task: the task
+    :param since: the instant, aware
+    """
     if task.launched is None and not task.is_complete:
         since -= QUEUED  # it is still to be launched
     return _start(task) >= since

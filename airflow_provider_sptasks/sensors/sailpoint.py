@@ -2,55 +2,49 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    conf,
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_sptasks.arguments import (
+    Check,
+    check_choice,
+    check_literals,
+    check_text,
+    duration,
+    instant,
+    is_template,
+    texts,
 )
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
-
-from airflow_provider_sptasks.arguments import check_api_version, check_flag, check_literals, texts
-from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError, UnauthorizedError
+from airflow_provider_sptasks.client.errors import NotFoundError
 from airflow_provider_sptasks.client.ids import check_id
-from airflow_provider_sptasks.client.models import TaskStatus
-from airflow_provider_sptasks.exceptions import (
-    SailPointRequestError,
-    SailPointTaskFailedError,
-    SailPointTaskNotFoundError,
-)
-from airflow_provider_sptasks.from_trigger import airflow_can, too_many, why_not_end, why_not_start
+from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
+from airflow_provider_sptasks.sensors._gate import Gate
 from airflow_provider_sptasks.waiting import (
-    Narrator,
-    completion_statuses,
-    failure,
+    Aggregations,
+    Verdict,
     judge,
-    result,
+    kind_of,
+    source_not_found,
     task_not_found,
 )
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, XComArg
+    from airflow.sdk import XComArg
 
-    from airflow_provider_sptasks.client.client import TaskStatusClient
-    from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
-    from airflow_provider_sptasks.triggers.sailpoint import SailPointTaskTrigger
-
-# A look that fails is tried again for at most this long before the sensor goes on with its own rhythm.
-LONGEST_LOOK = 60.0
-# The sensor comes back by itself, so a look need not be tried more often.
-ATTEMPTS = 4
+DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 EMPTY = "task_status_id is an empty list. Give one id at least."
+# Since the start of the data interval; in the day before the run where there is none.
+LAUNCHED_AFTER = (
+    "{{ data_interval_start if data_interval_start and data_interval_start < data_interval_end"
+    " else dag_run.run_after - macros.timedelta(days=1) }}"
+)
+KINDS = (*(kind.value for kind in TaskKind if kind is not TaskKind.OTHER), "any")
 
 
-class SailPointTaskSensor(BaseSensorOperator):
+class SailPointTaskSensor(Gate):
     """
     Waits until tasks of SailPoint have ended: until their ``completionStatus`` is set.
 
@@ -94,7 +88,7 @@ class SailPointTaskSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("task_status_id", "sailpoint_conn_id", "api_version")
-    ui_color = "#cfe8fc"
+    trigger_class = "airflow_provider_sptasks.triggers.sailpoint.SailPointTaskTrigger"
 
     def __init__(
         self,
@@ -104,192 +98,237 @@ class SailPointTaskSensor(BaseSensorOperator):
         sailpoint_conn_id: str = "sailpoint_default",
         api_version: str | None = None,
         not_found_grace: float | timedelta = 60.0,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool = DEFERRABLE,
         start_from_trigger: bool = False,
         end_from_trigger: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            accepted_statuses=accepted_statuses,
+            sailpoint_conn_id=sailpoint_conn_id,
+            api_version=api_version,
+            deferrable=deferrable,
+            start_from_trigger=start_from_trigger,
+            end_from_trigger=end_from_trigger,
+            **kwargs,
+        )
         self.task_status_id = task_status_id
-        self.accepted_statuses = accepted_statuses
-        self.sailpoint_conn_id = sailpoint_conn_id
-        self.api_version = api_version
         self.not_found_grace = not_found_grace
         if isinstance(task_status_id, (list, tuple)) and not task_status_id:
             raise ValueError(EMPTY)
         check_literals(task_status_id, "task_status_id", check_id)
-        check_api_version(api_version)
-        self.deferrable = deferrable
-        self.end_from_trigger = check_flag(end_from_trigger, "end_from_trigger")
-        self._accepted = completion_statuses(accepted_statuses)
-        self._grace = _duration(not_found_grace, "not_found_grace")
-        self._first_look: datetime | None = None
-        self._why_on_a_worker: str | None = None
-        self.start_from_trigger = check_flag(start_from_trigger, "start_from_trigger")
-        if start_from_trigger:
-            self._start_from_trigger()
+        self._grace = duration(not_found_grace, "not_found_grace")
+        self._prepare_start()
 
-    @cached_property
-    def _narrator(self) -> Narrator:
-        return Narrator(self.log)
-
-    @cached_property
-    def hook(self) -> SailPointHook:
-        """The hook, made when it is first used."""
-        from airflow_provider_sptasks.client.retry import RetryPolicy
-        from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
-
-        deadline = min(self.poke_interval, self.timeout, LONGEST_LOOK)
-        retry = RetryPolicy(deadline=deadline, max_attempts=ATTEMPTS)
-        return SailPointHook(self.sailpoint_conn_id, self.api_version, retry=retry)
-
-    def execute(self, context: Context) -> Any:
-        """Wait in the sensor's mode, or look once and then wait in the triggerer."""
-        if self._why_on_a_worker:
-            self.log.info("Starting on a worker: %s", self._why_on_a_worker)
-        if not self.deferrable:
-            return super().execute(context)
-        started = time.monotonic()
-        try:
-            # What is done already is not deferred: a trigger that fires at once may get lost.
-            look = self.poke(context)
-        except AirflowFailException as error:
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException("Skipping: soft_fail or never_fail is set.") from error
-            raise
-        if look.is_done:
-            return look.xcom_value
-        left = self.timeout - (time.monotonic() - started)
-        if left <= 0:
-            message = f"The first look took longer than the timeout of {self.timeout} s."
-            raise AirflowSkipException(message) if self.soft_fail else AirflowSensorTimeout(message)
-        timeout = timedelta(seconds=left)
-        return self.defer(trigger=self._trigger(), method_name="execute_complete", timeout=timeout)
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ARG002 - Airflow's
-        """Judge what the trigger saw."""
-        if "not_found" in event:
-            raise SailPointTaskNotFoundError(event["not_found"])
-        if "refused" in event:
-            raise SailPointRequestError(event["refused"])
-        found = {status.id: status for status in map(TaskStatus.from_json, event["statuses"])}
-        look = self._judge(self._ids(), found)
-        if not look.is_done:
-            raise SailPointRequestError(f"The trigger came back before all tasks had ended: {event}")
-        return look.xcom_value
-
-    def poke(self, context: Context) -> PokeReturnValue:
-        """Look once at all tasks, and judge what is there."""
-        ids = self._ids()
-        if self._first_look is None:
-            self._first_look = self._waiting_since(context)
-            self._narrator.begin(ids)
-        must_exist = datetime.now(UTC) - self._first_look >= self._grace
-        try:
-            found = self._look(ids, must_exist)
-        except SailPointError as error:
-            if not error.retryable:
-                raise SailPointRequestError(str(error)) from error
-            self._narrator.trouble(error)
-            return PokeReturnValue(is_done=False)
-        except ValueError as error:
-            raise SailPointRequestError(str(error)) from error
-        return self._judge(ids, found)
-
-    def _start_from_trigger(self) -> None:
-        """Have Airflow start the gate in the triggerer, or remember why it can't."""
-        if not self.deferrable:
-            raise ValueError("start_from_trigger is True, and deferrable is not. Set deferrable=True too.")
-        self._why_on_a_worker = why_not_start(
-            self, {each: getattr(self, each) for each in self.template_fields}
-        )
-        if self._why_on_a_worker:
-            self.start_from_trigger = False
-            self.log.info("%s starts on a worker: %s", self.task_id, self._why_on_a_worker)
-            return
-        if warning := too_many(self):
-            self.log.warning("%s", warning)
-        from airflow.triggers.base import StartTriggerArgs
-
-        # The rest of what may speak against it, the trigger sees in the serialized DAG.
-        ends = self.end_from_trigger and self._post_execute_hook is None
-        self.start_trigger_args = StartTriggerArgs(
-            trigger_cls="airflow_provider_sptasks.triggers.sailpoint.SailPointTaskTrigger",
-            trigger_kwargs=self._trigger_arguments(self.task_status_id, self._grace, ends),
-            next_method="execute_complete",
-            timeout=timedelta(seconds=self.timeout),
-        )
-
-    def _trigger(self) -> SailPointTaskTrigger:
-        from airflow_provider_sptasks.triggers.sailpoint import SailPointTaskTrigger
-
-        first_look = self._first_look or datetime.now(UTC)
-        grace = max(timedelta(0), first_look + self._grace - datetime.now(UTC))
-        ends = self.end_from_trigger and airflow_can() and why_not_end(self) is None
-        task_status_id = self.task_status_id if isinstance(self.task_status_id, str) else self._ids()
-        return SailPointTaskTrigger(**self._trigger_arguments(task_status_id, grace, ends))
-
-    def _trigger_arguments(
-        self, task_status_id: object, grace: timedelta, end_from_trigger: bool
-    ) -> dict[str, Any]:
-        return {
-            "task_status_id": task_status_id,
-            "accepted_statuses": None if self._accepted is None else sorted(self._accepted),
-            "sailpoint_conn_id": self.sailpoint_conn_id,
-            "api_version": self.api_version,
-            "poke_interval": self.poke_interval,
-            "not_found_grace": grace.total_seconds(),
-            "end_from_trigger": end_from_trigger,
-            "do_xcom_push": self.do_xcom_push,
-        }
+    @property
+    def _single(self) -> bool:
+        return isinstance(self.task_status_id, str)
 
     def _ids(self) -> list[str]:
-        try:
-            ids = texts(self.task_status_id, "task_status_id", check_id)
-        except ValueError as error:
-            raise SailPointRequestError(str(error)) from error
+        ids = texts(self.task_status_id, "task_status_id", check_id)
         if not ids:
-            raise SailPointRequestError(EMPTY)
+            raise ValueError(EMPTY)
         return ids
 
-    def _waiting_since(self, context: Context) -> datetime:
-        first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
-        return first or datetime.now(UTC)
+    def _see(self) -> Verdict:
+        ids = self._ids()
+        self._narrator.begin(ids)
+        found = self.hook.client.find(ids)
+        if self._first_look is not None and datetime.now(UTC) - self._first_look >= self._grace:
+            for missing in [each for each in ids if each not in found]:
+                try:
+                    found[missing] = self.hook.client.get(missing)
+                except NotFoundError as error:
+                    raise task_not_found(missing, self.sailpoint_conn_id, error) from error
+        self._narrator.look(found.values())
+        return judge(ids, found, self._accepted)
 
-    def _look(self, ids: Sequence[str], must_exist: bool) -> dict[str, TaskStatus]:
-        try:
-            return self._find(self.hook.client, ids, must_exist)
-        except UnauthorizedError:
-            # The credentials may have been rotated while the sensor waited: read the connection again.
-            self.__dict__.pop("hook").client.close()
-            return self._find(self.hook.client, ids, must_exist)
+    def _judge_event(self, event: dict[str, Any], seen: Sequence[TaskStatus]) -> Verdict:  # noqa: ARG002
+        self._narrator.look(seen)
+        return judge(self._ids(), {status.id: status for status in seen}, self._accepted)
 
-    def _find(self, client: TaskStatusClient, ids: Sequence[str], must_exist: bool) -> dict[str, TaskStatus]:
-        found = client.find(ids)
-        for missing in [each for each in ids if each not in found] if must_exist else []:
-            try:
-                found[missing] = client.get(missing)
-            except NotFoundError as error:
-                raise task_not_found(missing, self.sailpoint_conn_id, error) from error
-        return found
-
-    def _judge(self, ids: Sequence[str], found: Mapping[str, TaskStatus]) -> PokeReturnValue:
-        self._narrator.look(found)
-        verdict = judge(ids, found, self._accepted)
-        if verdict.refused:
-            raise SailPointTaskFailedError(failure(verdict.refused))
-        if not verdict.is_done:
-            return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=result(self.task_status_id, ids, found))
+    def _trigger_arguments(self) -> dict[str, Any]:
+        waited = timedelta(0) if self._first_look is None else datetime.now(UTC) - self._first_look
+        starting = self._first_look is None
+        return {
+            "task_status_id": self.task_status_id if self._single or starting else self._ids(),
+            "not_found_grace": max(self._grace - waited, timedelta(0)).total_seconds(),
+        }
 
 
-def _duration(value: float | timedelta, name: str) -> timedelta:
-    if isinstance(value, timedelta):
-        duration = value
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        duration = timedelta(seconds=value)
-    else:
-        raise ValueError(f"{name} {value!r} is neither seconds nor a timedelta.")
-    if duration < timedelta(0):
-        raise ValueError(f"{name} {value!r} is negative. Give seconds, or a timedelta, from 0 on.")
-    return duration
+class SailPointAggregationSensor(Gate):
+    """
+    Waits until sources have been aggregated: until the ``completionStatus`` of their aggregation is set.
+
+    Of each source, the newest aggregation of the wanted kind counts that was launched at ``launched_after``
+    or later. The gate opens when there is one for every source and it ended with an accepted status; the
+    result is its task status as :meth:`~airflow_provider_sptasks.client.models.TaskStatus.to_json` gives it,
+    or a list of them in the order of the sources, where a list was given. One that still runs is waited for,
+    also where an earlier one has ended well; one that was launched before does not count, whenever it ends.
+
+    By default that is what a daily DAG wants. With a run at 06:00 each day:
+
+    * An aggregation that ran from 02:00 to 02:40 opens the gate of the run at 06:00 at once.
+    * One that began at 05:50 and runs until 06:20 opens it at 06:20.
+    * Where last night's did not run at all, the gate waits for the next one. The one of the night before,
+      from 02:00 on, doesn't count: ``launched_after`` is 06:00 of the day before.
+
+    ``launched_after`` is the start of the data interval, where the DAG's timetable has one (a run for the
+    interval from 06:00 yesterday to 06:00 today starts at 06:00 today), and otherwise a day before
+    ``dag_run.run_after``: for cron schedules as Airflow 3 has them by default, for runs by hand, and for runs
+    by assets. So a run that is repeated, or filled in later, uses the same boundary. A DAG that runs more
+    often without data intervals gives its own, for example ``launched_after="{{ dag_run.run_after -
+    macros.timedelta(hours=1) }}"``; one that must see an aggregation launched after its own start gives ``"{{
+    dag_run.run_after }}"``. SailPoint keeps 90 days.
+
+    Fails at once, and without retry, when an aggregation ended otherwise, unless ``if_failed`` says so; when
+    the tenant doesn't know a source; and when it refuses the request (400, 401, 403). Whatever may pass (no
+    connection, 429, 5xx) is waited out until ``timeout``. ``soft_fail`` makes each of these a skip.
+
+    Read with ``GET /task-status``, see https://developer.sailpoint.com/docs/api/v2026/get-task-status-list,
+    filtered by ``sourceId``: all sources that are due are asked for together. The kind is told from the
+    tasks' names.
+
+    :param source_id: SailPoint's id of the source, or several of them (templated)
+    :param source_name: instead of that, the name of the source, or several; looked up with
+        ``GET /sources``, which needs the scope ``idn:sources:read`` (templated)
+    :param kind: ``accounts``, ``entitlements``, ``uncorrelated_accounts`` or ``any``
+    :param launched_after: when an aggregation that counts was launched at the earliest: an aware ``datetime``
+        or ISO 8601 with a time zone (templated)
+    :param accepted_statuses: the completion statuses that open the gate, of ``SUCCESS WARNING ERROR
+        TERMINATED TEMPERROR``; ``None`` for whatever status is set, even one that nobody knows
+    :param if_failed: what to do when an aggregation ended otherwise: ``fail``, or ``wait_for_next``
+    :param retry_grace: for how long after a ``TEMPERROR``, in seconds or as a ``timedelta``, SailPoint's own
+        retry is waited for to be launched
+    :param sailpoint_conn_id: the Airflow connection (templated)
+    :param api_version: ``beta``, ``v2024``, ``v2025``, ``v2026`` or ``v1``; ``None`` for the connection's
+        (templated)
+    :param deferrable: as in :class:`SailPointTaskSensor`
+    :param start_from_trigger: as in :class:`SailPointTaskSensor`
+    :param end_from_trigger: as in :class:`SailPointTaskSensor`
+    :raises ValueError: a literal argument can't be right, when the DAG is parsed
+    :raises SailPointTaskFailedError: an aggregation ended with a status that isn't accepted
+    :raises SailPointSourceNotFoundError: the tenant doesn't know a source, or knows several of a name
+    :raises SailPointRequestError: the tenant refuses the request, or a rendered argument can't be right
+    """
+
+    template_fields: Sequence[str] = (
+        "source_id",
+        "source_name",
+        "launched_after",
+        "sailpoint_conn_id",
+        "api_version",
+    )
+    trigger_class = "airflow_provider_sptasks.triggers.sailpoint.SailPointAggregationTrigger"
+
+    def __init__(
+        self,
+        *,
+        source_id: str | Sequence[str] | XComArg | None = None,
+        source_name: str | Sequence[str] | XComArg | None = None,
+        kind: Literal["accounts", "entitlements", "uncorrelated_accounts", "any"] = "accounts",
+        launched_after: str | datetime | XComArg = LAUNCHED_AFTER,
+        accepted_statuses: str | Iterable[str] | None = ("SUCCESS", "WARNING"),
+        if_failed: Literal["fail", "wait_for_next"] = "fail",
+        retry_grace: float | timedelta = 900.0,
+        sailpoint_conn_id: str = "sailpoint_default",
+        api_version: str | None = None,
+        deferrable: bool = DEFERRABLE,
+        start_from_trigger: bool = False,
+        end_from_trigger: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            accepted_statuses=accepted_statuses,
+            sailpoint_conn_id=sailpoint_conn_id,
+            api_version=api_version,
+            deferrable=deferrable,
+            start_from_trigger=start_from_trigger,
+            end_from_trigger=end_from_trigger,
+            **kwargs,
+        )
+        self.source_id = source_id
+        self.source_name = source_name
+        self.kind = check_choice(kind, "kind", KINDS)
+        self.launched_after = launched_after
+        self.if_failed = check_choice(if_failed, "if_failed", ("fail", "wait_for_next"))
+        self.retry_grace = retry_grace
+        self._grace = duration(retry_grace, "retry_grace")
+        self._source_ids: list[str] | None = None
+        self._are_known = False
+        if (source_id is None) == (source_name is None):
+            raise ValueError(
+                f"source_id is {source_id!r} and source_name {source_name!r}. Give one of the two."
+            )
+        name, given, check = self._named()
+        if isinstance(given, (list, tuple)) and not given:
+            raise ValueError(f"{name} is an empty list. Give one at least.")
+        check_literals(given, name, check)
+        if isinstance(launched_after, datetime) or (
+            isinstance(launched_after, str) and not is_template(launched_after)
+        ):
+            instant(launched_after, "launched_after")
+        self._prepare_start()
+
+    @property
+    def _single(self) -> bool:
+        return isinstance(self._named()[1], str)
+
+    def _named(self) -> tuple[str, object, Check]:
+        if self.source_name is not None:
+            return "source_name", self.source_name, check_text
+        return "source_id", self.source_id, check_id
+
+    def _sources(self) -> list[str]:
+        name, given, check = self._named()
+        sources = texts(given, name, check)
+        if not sources:
+            raise ValueError(f"{name} is an empty list. Give one at least.")
+        return sources
+
+    def _aggregations(self) -> Aggregations:
+        return Aggregations(
+            kind=kind_of(self.kind),
+            launched_after=instant(self.launched_after, "launched_after"),
+            accepted=self._accepted,
+            wait_for_next=self.if_failed == "wait_for_next",
+            retry_grace=self._grace,
+        )
+
+    def _see(self) -> Verdict:
+        aggregations = self._aggregations()
+        self._narrator.begin([aggregations.describe(each) for each in self._sources()])
+        hook = self.hook
+        if self._source_ids is None:
+            named = self.source_name is not None
+            self._source_ids = [
+                hook.sources.find_by_name(each).id if named else each for each in self._sources()
+            ]
+        launched = hook.client.aggregations(dict.fromkeys(self._source_ids, aggregations.launched_after))
+        if not self._are_known:
+            unknown = hook.sources.unknown(each for each, tasks in launched.items() if not tasks)
+            if unknown:
+                raise source_not_found(unknown, self.sailpoint_conn_id)
+        self._are_known = True
+        seen = [task for tasks in launched.values() for task in tasks if aggregations.include(task)]
+        self._narrator.look(reversed(seen))
+        return aggregations.judge(self._source_ids, seen, datetime.now(UTC))
+
+    def _judge_event(self, event: dict[str, Any], seen: Sequence[TaskStatus]) -> Verdict:
+        self._narrator.look(seen)
+        return self._aggregations().judge(event["source_ids"], seen, datetime.now(UTC))
+
+    def _trigger_arguments(self) -> dict[str, Any]:
+        launched_after, source_id, source_name = self.launched_after, self.source_id, self.source_name
+        if isinstance(launched_after, datetime):
+            launched_after = launched_after.isoformat()
+        if self._source_ids is not None:  # a look has told them
+            source_id, source_name = (self._source_ids[0] if self._single else self._source_ids), None
+        return {
+            "source_id": source_id,
+            "source_name": source_name,
+            "kind": self.kind,
+            "launched_after": launched_after,
+            "if_failed": self.if_failed,
+            "retry_grace": self._grace.total_seconds(),
+        }

@@ -2,7 +2,8 @@
 One poller for all who wait in a process: ten thousand tasks cost as many requests as they fill.
 
 There is one poller for each event loop, connection and API version, alive while anybody waits. It looks at
-the tasks whose turn has come, as many as fit in a request, and hands what it saw to whoever waits for them.
+the tasks, or at what the sources launched lately, whose turn has come, as many as fit in a request, and hands
+what it saw to whoever waits for them.
 """
 
 from __future__ import annotations
@@ -15,23 +16,25 @@ import logging
 import math
 import random
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
-from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.errors import BadRequestError, SailPointError, UnauthorizedError
 from airflow_provider_sptasks.client.ids import check_id
-from airflow_provider_sptasks.client.models import TaskStatus
+from airflow_provider_sptasks.client.models import Source, TaskStatus
 from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
 from airflow_provider_sptasks.client.retry import RetryPolicy
-from airflow_provider_sptasks.client.settings import DEFAULT_POLL_SHARE
+from airflow_provider_sptasks.client.settings import DEFAULT_POLL_SHARE, ClientSettings
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 
 log = logging.getLogger(__name__)
@@ -52,6 +55,9 @@ JITTER = 0.1
 # Those who are told run in the same breath: more of them would keep the event loop from everybody else.
 TOLD_AT_ONCE = 20
 LONGEST_BACKOFF = 30.0
+# A source is asked for what it launched since what was seen last, less this: for what may show up late, and
+# what waits to be launched.
+OVERLAP = timedelta(minutes=15)
 # Airflow says that a connection doesn't exist also while its API server is restarting.
 CONNECTION_GRACE = 60.0
 
@@ -66,7 +72,7 @@ class Look:
     What is new for one waiter.
 
     :param found: the tasks that were seen and differ from when they were seen last
-    :param missing: the tasks that were looked for and not seen
+    :param missing: the tasks that were looked for and not seen, the sources that the tenant doesn't know
     :param trouble: why nothing could be seen, where that is so
     """
 
@@ -82,7 +88,7 @@ class Waiter:
 
     def __init__(self, poller: Poller, interval: float) -> None:
         self.interval = interval
-        self.turns: Sequence[_Turn] = ()
+        self.turns: Sequence[_Turn | _SourceTurn] = ()
         self._poller = poller
         self._news: Look | None = None
         self._error: BaseException | None = None
@@ -111,9 +117,13 @@ class Waiter:
         """Hand it a task that was seen and is new or has changed."""
         self._tell().found[status.id] = status
 
-    def tell_missing(self, task_status_id: str) -> None:
-        """Hand it the id of a task that was looked for and not seen."""
-        self._tell().missing.add(task_status_id)
+    def tell_missing(self, wanted: str) -> None:
+        """Hand it the id of a task, or a source, that was looked for and is not there."""
+        self._tell().missing.add(wanted)
+
+    def tell_looked(self) -> None:
+        """Tell it that it was looked, whether anything was seen or not."""
+        self._tell()
 
     def tell_trouble(self, error: SailPointError) -> None:
         """Hand it what keeps the poller from seeing anything at the moment."""
@@ -139,10 +149,155 @@ class Waiter:
 class _Turn:
     """A task that somebody waits for, and when it is to be looked at next."""
 
-    task_status_id: str
+    wanted: str
     due: float
     waiters: list[Waiter] = field(default_factory=list)
     seen: TaskStatus | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether somebody waits for a first look at it; others' is handed to who comes later."""
+        return False
+
+    def forget(self) -> None:
+        """Let the next look be news for everybody, whatever it shows."""
+        self.seen = None
+
+
+@dataclass(eq=False, slots=True)
+class _SourceTurn:
+    """A source whose tasks somebody waits for, and when it is to be looked at next."""
+
+    wanted: str
+    due: float
+    since: datetime
+    waiters: list[Waiter] = field(default_factory=list)
+    seen: dict[str, TaskStatus] = field(default_factory=dict)
+    newcomers: list[Waiter] = field(default_factory=list)
+    known: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether somebody came while others were told, and waits for a first look that goes back further."""
+        return bool(self.newcomers)
+
+    def forget(self) -> None:
+        """Let the next look be news for everybody, whatever it shows."""
+        self.newcomers = list(self.waiters)
+
+
+AnyTurn = TypeVar("AnyTurn", _Turn, _SourceTurn)
+
+
+class _Line(ABC, Generic[AnyTurn]):
+    """Those who wait for one kind of thing, in the order of their turns, and how it is asked for."""
+
+    def __init__(self) -> None:
+        self.turns: dict[str, AnyTurn] = {}
+        self._queue: list[tuple[float, int, AnyTurn]] = []
+        self._order = itertools.count()
+
+    @abstractmethod
+    def question(self, turns: Sequence[AnyTurn]) -> Callable[[SailPointHook], Callable[[AnyTurn], None]]:
+        """
+        Prepare a look.
+
+        :param turns: whose turn has come
+        :return: asks the tenant, in the poller's thread, and returns what tells each of them the answer
+        """
+
+    def enqueue(self, turn: AnyTurn) -> None:
+        """Let it come when it is due."""
+        heapq.heappush(self._queue, (turn.due, next(self._order), turn))
+
+    @property
+    def due(self) -> float:
+        """When the first turn comes; never, if there is none."""
+        while self._queue and not self._is_current(*self._queue[0][::2]):
+            heapq.heappop(self._queue)
+        return self._queue[0][0] if self._queue else math.inf
+
+    def take(self, most: int, latest: float) -> list[AnyTurn]:
+        """
+        Take from the front.
+
+        :param most: how many at the most
+        :param latest: only turns that are due by then
+        """
+        turns: list[AnyTurn] = []
+        while len(turns) < most and self.due <= latest:
+            turns.append(heapq.heappop(self._queue)[2])
+        return turns
+
+    @staticmethod
+    def _is_current(due: float, turn: AnyTurn) -> bool:
+        return bool(turn.waiters) and turn.due == due
+
+
+class _Tasks(_Line[_Turn]):
+    def question(self, turns: Sequence[_Turn]) -> Callable[[SailPointHook], Callable[[_Turn], None]]:
+        def ask(hook: SailPointHook) -> Callable[[_Turn], None]:
+            found = {
+                task.id: _lean(task) for task in hook.client.find(turn.wanted for turn in turns).values()
+            }
+            return lambda turn: self._tell(turn, found.get(turn.wanted))
+
+        return ask
+
+    @staticmethod
+    def _tell(turn: _Turn, status: TaskStatus | None) -> None:
+        for waiter in turn.waiters:
+            if status is None:
+                waiter.tell_missing(turn.wanted)
+            elif status != turn.seen:
+                waiter.tell_found(status)
+        if status != turn.seen:
+            turn.seen = status
+
+
+class _Sources(_Line[_SourceTurn]):
+    def __init__(self) -> None:
+        super().__init__()
+        self._newest = datetime.min.replace(tzinfo=UTC) + OVERLAP
+
+    def question(
+        self, turns: Sequence[_SourceTurn]
+    ) -> Callable[[SailPointHook], Callable[[_SourceTurn], None]]:
+        since = {turn.wanted: turn.since for turn in turns}
+        to_be_known = [turn.wanted for turn in turns if not turn.known]
+        newcomers = {turn.wanted: list(turn.newcomers) for turn in turns}
+
+        def ask(hook: SailPointHook) -> Callable[[_SourceTurn], None]:
+            launched = hook.client.aggregations(since)
+            found = {source: [_lean(task) for task in tasks] for source, tasks in launched.items()}
+            unknown = hook.sources.unknown(each for each in to_be_known if not found[each])
+            created = (task.created for tasks in found.values() for task in tasks if task.created)
+            self._newest = max(created, default=self._newest)
+            return lambda turn: self._tell(
+                turn, found[turn.wanted], newcomers[turn.wanted], turn.wanted in unknown
+            )
+
+        return ask
+
+    def _tell(
+        self, turn: _SourceTurn, tasks: Sequence[TaskStatus], newcomers: Sequence[Waiter], unknown: bool
+    ) -> None:
+        for waiter in turn.waiters:
+            is_new = waiter in newcomers
+            for status in tasks:
+                if is_new or turn.seen.get(status.id) != status:
+                    waiter.tell_found(status)
+            if unknown:
+                waiter.tell_missing(turn.wanted)
+            if is_new:
+                waiter.tell_looked()
+        turn.seen = {status.id: status for status in tasks}
+        turn.known = True
+        turn.newcomers = [waiter for waiter in turn.newcomers if waiter not in newcomers]
+        if not turn.newcomers:
+            # Those that are still to end are wanted again, and what has come since.
+            pending = [status.created or turn.since for status in tasks if not status.is_complete]
+            turn.since = max(turn.since, min([self._newest - OVERLAP, *pending]))
 
 
 def poller(sailpoint_conn_id: str, api_version: str | None) -> Poller:
@@ -175,12 +330,14 @@ class Poller:
         self._api_version = api_version
         self._on_close = on_close
         self._loop = asyncio.get_running_loop()
-        self._turns: dict[str, _Turn] = {}
-        self._queue: list[tuple[float, int, _Turn]] = []
-        self._order = itertools.count()
+        self._tasks = _Tasks()
+        self._sources = _Sources()
+        self._lines: tuple[_Line[Any], ...] = (self._tasks, self._sources)
+        self._waiters = 0
+        self._source_ids: dict[str, str] = {}
         self._slot = 0.0
         self._joined = asyncio.Event()
-        self._client: TaskStatusClient
+        self._hook: SailPointHook | None = None
         # Of its own, so that slow answers delay nobody else's events.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sailpoint-poller")
         # In a context of its own: it must not log into the task log of the trigger that came first.
@@ -198,12 +355,13 @@ class Poller:
         """
         ids = dict.fromkeys(check_id(each, "task_status_id") for each in task_status_ids)
         waiter = Waiter(self, interval)
+        self._waiters += 1
         turns = []
         for task_status_id in ids:
-            turn = self._turns.get(task_status_id)
+            turn = self._tasks.turns.get(task_status_id)
             if turn is None:
-                turn = self._turns[task_status_id] = _Turn(task_status_id, self._loop.time())
-                self._enqueue(turn)
+                turn = self._tasks.turns[task_status_id] = _Turn(task_status_id, self._loop.time())
+                self._tasks.enqueue(turn)
             elif turn.seen is not None:
                 waiter.tell_found(turn.seen)
             turn.waiters.append(waiter)
@@ -211,6 +369,29 @@ class Poller:
         waiter.turns = turns
         self._joined.set()
         return waiter
+
+    def join_sources(self, waiter: Waiter, source_ids: Iterable[str], since: datetime) -> None:
+        """
+        Let somebody who has joined wait for what sources launch; the first look comes at once.
+
+        :param waiter: who came by :meth:`join`
+        :param source_ids: SailPoint's ids of the sources
+        :param since: when the tasks that are wanted were launched at the earliest, aware
+        :raises ValueError: an id can't be one
+        """
+        turns = []
+        for source_id in dict.fromkeys(check_id(each, "source_id") for each in source_ids):
+            turn = self._sources.turns.get(source_id)
+            if turn is None:
+                turn = self._sources.turns[source_id] = _SourceTurn(source_id, 0.0, since)
+            turn.since = min(turn.since, since)
+            turn.due = self._loop.time()
+            self._sources.enqueue(turn)
+            turn.waiters.append(waiter)
+            turn.newcomers.append(waiter)
+            turns.append(turn)
+        waiter.turns = [*waiter.turns, *turns]
+        self._joined.set()
 
     def leave(self, waiter: Waiter) -> None:
         """
@@ -221,9 +402,11 @@ class Poller:
         for turn in waiter.turns:
             turn.waiters.remove(waiter)
             if not turn.waiters:
-                self._turns.pop(turn.task_status_id, None)
+                line = self._tasks if isinstance(turn, _Turn) else self._sources
+                line.turns.pop(turn.wanted, None)
         waiter.turns = ()
-        if not self._turns and not self._task.done():
+        self._waiters -= 1
+        if not self._waiters and not self._task.done():
             self._task.cancel()
             self._close()
 
@@ -234,7 +417,21 @@ class Poller:
         :param task_status_id: SailPoint's id of the task
         :raises NotFoundError: it doesn't
         """
-        return await self._ask(lambda client: client.get(task_status_id))
+        return await self._ask(lambda hook: hook.client.get(task_status_id))
+
+    async def source_ids(self, names: Sequence[str]) -> list[str]:
+        """
+        Look sources up by their names.
+
+        :param names: the names
+        :raises SourceNotFoundError: the tenant has no source of a name
+        :raises SourceNotUniqueError: it has several
+        """
+        for name in names:
+            if name not in self._source_ids:
+                source = await self._ask(partial(_find_by_name, name))
+                self._source_ids[name] = source.id
+        return [self._source_ids[name] for name in names]
 
     def _close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -245,8 +442,10 @@ class Poller:
         if task.cancelled():
             return
         error = task.exception() or RuntimeError("The poller ended while somebody waited")
-        waiters = {waiter for turn in self._turns.values() for waiter in turn.waiters}
-        self._turns.clear()
+        turns = [turn for line in self._lines for turn in line.turns.values()]
+        waiters = {waiter for turn in turns for waiter in turn.waiters}
+        for line in self._lines:
+            line.turns.clear()
         self._close()
         for waiter in waiters:
             waiter.fail(error)
@@ -255,9 +454,9 @@ class Poller:
         failures = 0
         await self._connect()
         while True:
-            turns = await self._due()
+            line, turns = await self._due()
             try:
-                await self._look(turns)
+                await self._look(line, turns)
             except SailPointError as error:
                 if not error.retryable:
                     for turn in turns:
@@ -267,52 +466,43 @@ class Poller:
                 failures += 1
                 if failures == 1:
                     log.warning("Can't look at tasks of %s at the moment: %s", self._sailpoint_conn_id, error)
-                await self._back_off(turns, error, failures)
+                await self._back_off(line, turns, error, failures)
             else:
                 if failures:
                     log.info("Can look at tasks of %s again", self._sailpoint_conn_id)
                 failures = 0
 
-    async def _due(self) -> list[_Turn]:
+    async def _due(self) -> tuple[_Line[Any], list[Any]]:
         """Wait until somebody's turn has come; take those who ride along, as many as fit in a request."""
         while True:
-            while self._queue and not self._is_current(*self._queue[0][::2]):
-                heapq.heappop(self._queue)
-            wait = self._queue[0][0] - self._loop.time() if self._queue else None
-            if wait is not None and wait <= 0:
+            line = min(self._lines, key=lambda line: line.due)
+            wait = line.due - self._loop.time()
+            if wait <= 0:
                 break
             self._joined.clear()
             with suppress(TimeoutError):
                 # Not wait_for(), which may swallow a cancellation that comes together with the event.
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(None if wait == math.inf else wait):
                     await self._joined.wait()
-        latest = self._loop.time() + self._round() * RIDE_ALONG
-        turns: list[_Turn] = []
-        while self._queue and len(turns) < self._most and self._queue[0][0] <= latest:
-            due, _, turn = heapq.heappop(self._queue)
-            if self._is_current(due, turn):
-                turns.append(turn)
-        return turns
-
-    def _is_current(self, due: float, turn: _Turn) -> bool:
-        return bool(turn.waiters) and turn.due == due
+        # A list that holds completed tasks only is read after all pending ones, which is worth it once.
+        most = IDS_IN_A_REQUEST if self._settings.version.lists_pending else len(line.turns)
+        return line, line.take(most, self._loop.time() + self._round() * RIDE_ALONG)
 
     @property
-    def _most(self) -> int:
-        # A list that holds completed tasks only is read after all pending ones, which is worth it once.
-        lists_pending = self._client.settings.version.lists_pending
-        return IDS_IN_A_REQUEST if lists_pending else len(self._turns)
+    def _settings(self) -> ClientSettings:
+        assert self._hook is not None  # noqa: S101 - for mypy: nothing is asked before it is connected
+        return self._hook.settings
 
     def _shortest_round(self) -> float:
-        return SHORTEST_ROUND * min(1.0, DEFAULT_POLL_SHARE / self._client.settings.poll_share)
+        return SHORTEST_ROUND * min(1.0, DEFAULT_POLL_SHARE / self._settings.poll_share)
 
     def _spacing(self) -> float:
         """How far apart requests are that keep to the poller's share of the limit, in seconds."""
-        return WINDOW / (TENANT_LIMIT * self._client.settings.poll_share)
+        return WINDOW / (TENANT_LIMIT * self._settings.poll_share)
 
     def _round(self) -> float:
         """How long a round takes that keeps to the poller's share of the limit, in seconds."""
-        requests = math.ceil(len(self._turns) / IDS_IN_A_REQUEST)
+        requests = sum(math.ceil(len(line.turns) / IDS_IN_A_REQUEST) for line in self._lines)
         return max(self._shortest_round(), requests * self._spacing())
 
     def _next_slot(self, looked_at: float) -> float:
@@ -322,71 +512,57 @@ class Poller:
         self._slot = min(max(self._slot + self._spacing(), earliest), latest)
         return self._slot
 
-    def _enqueue(self, turn: _Turn) -> None:
-        heapq.heappush(self._queue, (turn.due, next(self._order), turn))
-
-    async def _look(self, turns: Sequence[_Turn]) -> None:
+    async def _look(self, line: _Line[Any], turns: Sequence[Any]) -> None:
         try:
-            found = await self._ask(lambda client: _lean(client.find(turn.task_status_id for turn in turns)))
+            tell = await self._ask(line.question(turns))
         except BadRequestError:
             if len(turns) == 1:
                 raise
             # One of them is to blame; the others must not suffer for it.
-            await self._look_apart(turns)
+            await self._look_apart(line, turns)
             return
         looked_at = self._loop.time()
         slot = self._next_slot(looked_at)
         hurry = random.uniform(1 - JITTER, 1)  # noqa: S311 - no secret
         for number, turn in enumerate(turns, 1):
-            self._tell(turn, found.get(turn.task_status_id))
+            tell(turn)
             if turn.waiters:
                 interval = min(waiter.interval for waiter in turn.waiters)
-                turn.due = min(slot, looked_at + interval * hurry)
-                self._enqueue(turn)
+                turn.due = looked_at if turn.is_new else min(slot, looked_at + interval * hurry)
+                line.enqueue(turn)
             if number % TOLD_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
-    async def _look_apart(self, turns: Sequence[_Turn]) -> None:
+    async def _look_apart(self, line: _Line[Any], turns: Sequence[Any]) -> None:
         middle = len(turns) // 2
         for half in (turns[:middle], turns[middle:]):
             try:
-                await self._look(half)
+                await self._look(line, half)
             except BadRequestError as error:
                 for waiter in half[0].waiters:
                     waiter.fail(error)
 
-    @staticmethod
-    def _tell(turn: _Turn, status: TaskStatus | None) -> None:
-        for waiter in turn.waiters:
-            if status is None:
-                waiter.tell_missing(turn.task_status_id)
-            elif status != turn.seen:
-                waiter.tell_found(status)
-        if status != turn.seen:
-            turn.seen = status
-
-    async def _back_off(self, turns: Sequence[_Turn], error: SailPointError, failures: int) -> None:
+    async def _back_off(
+        self, line: _Line[Any], turns: Sequence[Any], error: SailPointError, failures: int
+    ) -> None:
         for turn in turns:
-            self._enqueue(turn)
-            turn.seen = None  # so that the next look is news: the trouble is over
+            line.enqueue(turn)
+            turn.forget()  # so that the next look is news: the trouble is over
             for waiter in turn.waiters:
                 waiter.tell_trouble(error)
-        wait = (
-            error.retry_after
-            if error.retry_after is not None
-            else min(2.0 ** (failures - 1), LONGEST_BACKOFF)
-        )
+        wait = backoff(failures) if error.retry_after is None else error.retry_after
         await asyncio.sleep(wait * random.uniform(1, 1 + JITTER))  # noqa: S311 - no secret
 
-    async def _ask(self, question: Callable[[TaskStatusClient], T]) -> T:
+    async def _ask(self, question: Callable[[SailPointHook], T]) -> T:
         """Ask the tenant in the poller's thread; after a 401 once more with the connection read again."""
+        hook = self._hook or await self._connect()
         try:
-            return await self._loop.run_in_executor(self._executor, question, self._client)
+            return await self._loop.run_in_executor(self._executor, question, hook)
         except UnauthorizedError:
-            await self._connect()
-            return await self._loop.run_in_executor(self._executor, question, self._client)
+            hook = await self._connect()
+            return await self._loop.run_in_executor(self._executor, question, hook)
 
-    async def _connect(self) -> None:
+    async def _connect(self) -> SailPointHook:
         """Read the connection; one that can't be found may be back in a moment."""
         retry = RetryPolicy(deadline=LONGEST_BACKOFF, max_attempts=1)
         give_up_at = self._loop.time() + CONNECTION_GRACE
@@ -394,29 +570,41 @@ class Poller:
             hook = SailPointHook(self._sailpoint_conn_id, self._api_version, retry=retry)
             try:
                 # Not in the poller's own thread, which may be busy with another question.
-                self._client = await asyncio.to_thread(hook.get_conn)
-                return
+                await asyncio.to_thread(hook.get_conn)
             except AirflowNotFoundException:
                 if self._loop.time() > give_up_at:
                     raise
+            else:
+                self._hook = hook
+                return hook
             await asyncio.sleep(1.0)
 
 
-def _lean(found: Mapping[str, TaskStatus]) -> dict[str, TaskStatus]:
-    """Keep of each task what somebody looks at, and once what it has in common with others."""
-    return {
-        task_status_id: replace(
-            status,
-            unique_name=_shared(status.unique_name),
-            description=_shared(status.description),
-            launcher=_shared(status.launcher),
-            target_id=_shared(status.target_id),
-            target_name=_shared(status.target_name),
-            attributes={_shared(name): _shared(value) for name, value in status.attributes.items()},
-            raw=_NOTHING,
-        )
-        for task_status_id, status in found.items()
-    }
+def _find_by_name(name: str, hook: SailPointHook) -> Source:
+    return hook.sources.find_by_name(name)
+
+
+def backoff(failures: int) -> float:
+    """
+    How long to wait before what has failed is tried again, in seconds.
+
+    :param failures: how often it has failed in a row
+    """
+    return min(2.0 ** (failures - 1), LONGEST_BACKOFF)
+
+
+def _lean(status: TaskStatus) -> TaskStatus:
+    """Keep of a task what somebody looks at, and once what it has in common with others."""
+    return replace(
+        status,
+        unique_name=_shared(status.unique_name),
+        description=_shared(status.description),
+        launcher=_shared(status.launcher),
+        target_id=_shared(status.target_id),
+        target_name=_shared(status.target_name),
+        attributes={_shared(name): _shared(value) for name, value in status.attributes.items()},
+        raw=_NOTHING,
+    )
 
 
 def _shared(value: Any) -> Any:

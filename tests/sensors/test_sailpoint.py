@@ -1,24 +1,20 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import (
     AirflowFailException,
-    AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    TaskDeferred,
 )
-from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.exceptions import (
@@ -27,17 +23,10 @@ from airflow_provider_sptasks.exceptions import (
     SailPointTaskNotFoundError,
 )
 from airflow_provider_sptasks.sensors.sailpoint import SailPointTaskSensor
-from airflow_provider_sptasks.triggers.sailpoint import SailPointTaskTrigger
-from tests.context import TaskInstance, context, triggerer
+from tests.context import context
+from tests.sensors.modes import MODES, run
 
 UNKNOWN = "f" * 32
-MODES: dict[str, dict[str, Any]] = {
-    "poke": {"mode": "poke"},
-    "reschedule": {"mode": "reschedule"},
-    "deferrable": {"deferrable": True, "end_from_trigger": False},
-    "ends in the triggerer": {"deferrable": True, "end_from_trigger": True},
-    "zero-worker": {"deferrable": True, "start_from_trigger": True},
-}
 
 
 def sensor(task_status_id: Any, *, mode: str = "poke", **kwargs: Any) -> SailPointTaskSensor:
@@ -45,70 +34,6 @@ def sensor(task_status_id: Any, *, mode: str = "poke", **kwargs: Any) -> SailPoi
     settings: dict[str, Any] = {"poke_interval": 0.1, "timeout": 20} | how | kwargs
     dag = DAG("dag", schedule=None)
     return SailPointTaskSensor(task_id="gate", task_status_id=task_status_id, dag=dag, **settings)
-
-
-def run(mode: str, make: Callable[[], SailPointTaskSensor]) -> Any:
-    """Run a sensor to its end; in reschedule mode each look is a new object, as it is a new process."""
-    if mode == "poke":
-        return make().execute(context())
-    if mode == "zero-worker":
-        return started_in_the_triggerer(make)
-    if MODES[mode].get("deferrable"):
-        return deferred(make)
-    ti = TaskInstance()
-    while True:
-        started = datetime.now(UTC)
-        try:
-            return make().execute(context(ti))
-        except AirflowRescheduleException as again:
-            ti.first_reschedule = ti.first_reschedule or started
-            time.sleep(max(0.0, (again.reschedule_date - datetime.now(UTC)).total_seconds()))
-
-
-def deferred(make: Callable[[], SailPointTaskSensor]) -> Any:
-    """Run a sensor on a worker, its trigger in an event loop, and the rest on another worker."""
-    try:
-        return make().execute(context())
-    except TaskDeferred as deferral:
-        path, kwargs = deferral.trigger.serialize()
-        return triggered(make, path, kwargs, deferral.timeout, deferral.method_name)
-
-
-def started_in_the_triggerer(make: Callable[[], SailPointTaskSensor]) -> Any:
-    """Run a sensor's trigger as the scheduler would, and what is left for a worker on one."""
-    gate = make()
-    args = gate.start_trigger_args
-    assert gate.start_from_trigger
-    assert args is not None
-    return triggered(make, args.trigger_cls, args.trigger_kwargs or {}, args.timeout, args.next_method)
-
-
-def triggered(
-    make: Callable[[], SailPointTaskSensor],
-    path: str,
-    kwargs: dict[str, Any],
-    timeout: timedelta | None,
-    method: str,
-) -> Any:
-    assert timeout is not None
-    assert timeout is not None
-    assert path == f"{SailPointTaskTrigger.__module__}.{SailPointTaskTrigger.__qualname__}"
-    trigger = SailPointTaskTrigger(**json.loads(json.dumps(kwargs)))
-
-    async def first_event() -> TriggerEvent:
-        async with asyncio.timeout(timeout.total_seconds()):
-            return await anext(trigger.run())
-
-    try:
-        with triggerer(trigger) as xcoms:
-            event = asyncio.run(first_event())
-    except TimeoutError:  # Airflow ends a deferred task so
-        return make().resume_execution("__fail__", {"error": "Trigger timeout"}, context())
-    if isinstance(event, TaskSuccessEvent):
-        assert trigger.end_from_trigger
-        return xcoms["return_value"]
-    assert not xcoms
-    return make().resume_execution(method, {"event": json.loads(json.dumps(event.payload))}, context())
 
 
 def list_requests(tenant: Emulator) -> int:

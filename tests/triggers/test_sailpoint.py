@@ -21,7 +21,7 @@ def trigger(*task_status_ids: str, **kwargs: Any) -> SailPointTaskTrigger:
         "poke_interval": 0.1,
         "not_found_grace": 60,
     } | kwargs
-    return SailPointTaskTrigger(list(task_status_ids), **settings)
+    return SailPointTaskTrigger(task_status_id=list(task_status_ids), **settings)
 
 
 def events(trigger: SailPointTaskTrigger) -> list[dict[str, Any]]:
