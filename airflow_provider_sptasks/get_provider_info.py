@@ -26,6 +26,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": integration, "python-modules": [f"{package}.operators.sailpoint"]}
         ],
         "triggers": [{"integration-name": integration, "python-modules": [f"{package}.triggers.sailpoint"]}],
+        "extra-links": [f"{package}.links.SailPointAggregationLink"],
         "connection-types": [
             {
                 "connection-type": "sailpoint",
@@ -76,6 +77,11 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Part of SailPoint's limit that many deferred gates take up; "
                         "0.1 where it is left empty.",
                         "schema": {"type": ["number", "null"], "minimum": 0.01, "maximum": 1},
+                    },
+                    "ui_url": {
+                        "label": "Admin UI URL",
+                        "description": "Where links lead, if the UI has a domain of its own.",
+                        "schema": {"type": ["string", "null"]},
                     },
                 },
             }

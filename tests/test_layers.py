@@ -27,7 +27,7 @@ LAYERS = [
     ["client.clearing"],
     ["client"],
     ["arguments", "exceptions"],
-    ["waiting", "from_trigger"],
+    ["waiting", "from_trigger", "links"],
     ["hooks"],
     ["triggers"],
     ["sensors", "operators"],

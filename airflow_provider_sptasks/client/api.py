@@ -302,6 +302,11 @@ def clear_operations(completion_status: str, completed: datetime) -> list[dict[s
     ]
 
 
+def source_page(admin_url: str, source_id: str) -> str:
+    """Return the URL of a source's page in the administration UI."""
+    return f"{admin_url}/ui/a/admin/connections/sources/{quote(check_id(source_id, 'source_id'), safe='')}"
+
+
 def get_token(path: str, client_id: str, client_secret: str) -> Request:
     """Ask for an access token with the client's own credentials (OAuth 2, client credentials)."""
     form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}

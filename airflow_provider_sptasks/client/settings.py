@@ -48,6 +48,8 @@ class ClientSettings:
         thousand are looked at every 5 seconds with the default, every second with 0.5; a gate's own
         ``poke_interval`` may need more
     :param port: the API host's port, where ``host`` doesn't hold it
+    :param ui_url: the administration UI, to which links lead, where it has a domain of its own; ``None`` for
+        the tenant's, such as ``https://acme.identitynow.com``
     :raises ValueError: a field can't be right; the message names it
     """
 
@@ -62,6 +64,7 @@ class ClientSettings:
     requests_per_10s: int = 80
     poll_share: float = DEFAULT_POLL_SHARE
     port: int | None = None
+    ui_url: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in (
@@ -85,7 +88,12 @@ class ClientSettings:
             )
         if not 0.01 <= self.poll_share <= 1:
             raise ValueError(f"poll_share {self.poll_share!r} is out of range. Give 0.01 to 1.")
-        _ = (self.base_url, self.token_endpoint, self.version)  # raise for what can't be right
+        _ = (
+            self.base_url,
+            self.token_endpoint,
+            self.admin_url,
+            self.version,
+        )  # raise for what can't be right
 
     @property
     def base_url(self) -> str:
@@ -116,6 +124,14 @@ class ClientSettings:
     def token_endpoint(self) -> str:
         """The URL that issues tokens."""
         return _checked_url(self.token_url, "token_url") if self.token_url else self.base_url + TOKEN_PATH
+
+    @property
+    def admin_url(self) -> str:
+        """The URL of the administration UI, to which paths are appended."""
+        if self.ui_url:
+            return _checked_url(self.ui_url, "ui_url").rstrip("/")
+        parts = urlsplit(self.base_url)
+        return parts._replace(netloc=parts.netloc.replace(".api.", ".", 1)).geturl()
 
     @property
     def version(self) -> ApiVersion:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from functools import partial
 
 from airflow_provider_sptasks.client import api_sources as api
-from airflow_provider_sptasks.client.api import MAX_PAGE_SIZE, first_chunk
+from airflow_provider_sptasks.client.api import MAX_PAGE_SIZE, first_chunk, source_page
 from airflow_provider_sptasks.client.errors import (
     APIError,
     NotFoundError,
@@ -82,6 +82,15 @@ class SourcesClient:
         if len(found) > 1:
             raise SourceNotUniqueError(wanted, [source.id for source in found])
         return found[0]
+
+    def page(self, source_id: str) -> str:
+        """
+        Return the URL of a source's page in the administration UI.
+
+        :param source_id: SailPoint's id of the source
+        :raises ValueError: the id can't be one
+        """
+        return source_page(self.transport.settings.admin_url, source_id)
 
     def unknown(self, source_ids: Iterable[str]) -> set[str]:
         """

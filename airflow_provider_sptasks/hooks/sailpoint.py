@@ -238,6 +238,7 @@ _EXTRAS: Mapping[str, Callable[[str, object], Any]] = {
     "proxies": _proxies,
     "requests_per_10s": _whole_number,
     "poll_share": _number,
+    "ui_url": _text,
 }
 
 

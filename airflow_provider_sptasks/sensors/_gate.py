@@ -31,6 +31,7 @@ from airflow_provider_sptasks.exceptions import (
     SailPointTaskNotFoundError,
 )
 from airflow_provider_sptasks.from_trigger import airflow_can, too_many, why_not_end, why_not_start
+from airflow_provider_sptasks.links import SailPointAggregationLink
 from airflow_provider_sptasks.waiting import Narrator, Verdict, completion_statuses, failure
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Gate(BaseSensorOperator):
     """
 
     ui_color = "#cfe8fc"
+    operator_extra_links = (SailPointAggregationLink(),)
     trigger_class: ClassVar[str]
 
     def __init__(
@@ -83,6 +85,7 @@ class Gate(BaseSensorOperator):
         self._accepted = completion_statuses(accepted_statuses)
         self._first_look: datetime | None = None
         self._why_on_a_worker: str | None = None
+        self._linked_source: str | None = None
 
     @abstractmethod
     def _see(self) -> Verdict:
@@ -119,6 +122,11 @@ class Gate(BaseSensorOperator):
         deadline = min(self.poke_interval, self.timeout, LONGEST_LOOK)
         retry = RetryPolicy(deadline=deadline, max_attempts=ATTEMPTS)
         return SailPointHook(self.sailpoint_conn_id, self.api_version, retry=retry)
+
+    @property
+    def source_page(self) -> str | None:
+        """The URL of the source's page in SailPoint's UI, once the source is known."""
+        return None if self._linked_source is None else self.hook.sources.page(self._linked_source)
 
     def execute(self, context: Context) -> Any:
         """Wait in the sensor's mode, or look once and then wait in the triggerer."""
@@ -184,6 +192,7 @@ class Gate(BaseSensorOperator):
 
     def _conclude(self, verdict: Verdict) -> PokeReturnValue:
         if verdict.refused:
+            self._linked_source = verdict.refused[0].source_id or self._linked_source
             raise SailPointTaskFailedError(failure(verdict.refused))
         if not verdict.is_done:
             return PokeReturnValue(is_done=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -140,12 +140,15 @@ class SailPointTaskSensor(Gate):
                     found[missing] = self.hook.client.get(missing)
                 except NotFoundError as error:
                     raise task_not_found(missing, self.sailpoint_conn_id, error) from error
-        self._narrator.look(found.values())
-        return judge(ids, found, self._accepted)
+        return self._judge(ids, found)
 
     def _judge_event(self, event: dict[str, Any], seen: Sequence[TaskStatus]) -> Verdict:  # noqa: ARG002
-        self._narrator.look(seen)
-        return judge(self._ids(), {status.id: status for status in seen}, self._accepted)
+        return self._judge(self._ids(), {status.id: status for status in seen})
+
+    def _judge(self, ids: Sequence[str], found: Mapping[str, TaskStatus]) -> Verdict:
+        self._narrator.look(found.values())
+        self._linked_source = next((status.source_id for status in found.values() if status.source_id), None)
+        return judge(ids, found, self._accepted)
 
     def _trigger_arguments(self) -> dict[str, Any]:
         waited = timedelta(0) if self._first_look is None else datetime.now(UTC) - self._first_look
@@ -310,12 +313,14 @@ class SailPointAggregationSensor(Gate):
             if unknown:
                 raise source_not_found(unknown, self.sailpoint_conn_id)
         self._are_known = True
+        self._linked_source = self._source_ids[0]
         seen = [task for tasks in launched.values() for task in tasks if aggregations.include(task)]
         self._narrator.look(reversed(seen))
         return aggregations.judge(self._source_ids, seen, datetime.now(UTC))
 
     def _judge_event(self, event: dict[str, Any], seen: Sequence[TaskStatus]) -> Verdict:
         self._narrator.look(seen)
+        self._linked_source = event["source_ids"][0]
         return self._aggregations().judge(event["source_ids"], seen, datetime.now(UTC))
 
     def _trigger_arguments(self) -> dict[str, Any]:

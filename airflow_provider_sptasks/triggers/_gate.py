@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
+from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
@@ -14,6 +16,8 @@ from airflow_provider_sptasks.client.errors import SailPointError, SourceNotFoun
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.exceptions import SailPointSourceNotFoundError, SailPointTaskNotFoundError
 from airflow_provider_sptasks.from_trigger import success_is_listened_to, why_not_end
+from airflow_provider_sptasks.links import LINK_KEY
+from airflow_provider_sptasks.triggers._poller import Poller
 from airflow_provider_sptasks.waiting import Narrator, Verdict
 
 
@@ -56,6 +60,7 @@ class GateTrigger(BaseTrigger):
         self.poke_interval = poke_interval
         self.end_from_trigger = end_from_trigger
         self.do_xcom_push = do_xcom_push
+        self._linked = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and the arguments that make it anew: settings only, no secret."""
@@ -134,16 +139,31 @@ class GateTrigger(BaseTrigger):
             self.log.info("The success ends on a worker: a plugin listens to it")
             return False
         try:
-            await self._push("return_value", xcom)
+            if self.do_xcom_push:
+                from airflow.sdk.execution_time.xcom import XCom
+
+                await self._push("return_value", xcom, XCom)
         except AirflowRuntimeError as error:
             self.log.warning("The success ends on a worker: its XCom can't be set here: %s", error)
             return False
         return True
 
-    async def _push(self, key: str, value: Any) -> None:
-        from airflow.sdk.execution_time.xcom import XCom
-
+    async def _push(self, key: str, value: Any, backend: type[BaseXCom]) -> None:
         ti = self.task_instance
-        if self.do_xcom_push and ti is not None:
-            place = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id}
-            await XCom.aset(key=key, value=value, map_index=ti.map_index, **place)
+        if ti is not None:
+            await backend.aset(
+                key=key,
+                value=value,
+                dag_id=ti.dag_id,
+                task_id=ti.task_id,
+                run_id=ti.run_id,
+                map_index=ti.map_index,
+            )
+
+    async def _link(self, source: Poller, source_id: str | None) -> None:
+        """Set the link to SailPoint once, as a worker does at every end of a task, where none has done it."""
+        if self._linked or source_id is None or self.task is None or self.trigger_id is None:
+            return
+        self._linked = True
+        with suppress(AirflowRuntimeError):  # it is only a link
+            await self._push(LINK_KEY, source.source_page(source_id), BaseXCom)

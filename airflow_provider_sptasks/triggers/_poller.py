@@ -433,6 +433,15 @@ class Poller:
                 self._source_ids[name] = source.id
         return [self._source_ids[name] for name in names]
 
+    def source_page(self, source_id: str) -> str:
+        """
+        Return the URL of a source's page in SailPoint's UI; to be called after a look.
+
+        :param source_id: SailPoint's id of the source
+        """
+        assert self._hook is not None  # noqa: S101 - for mypy: nothing is seen before it is connected
+        return self._hook.sources.page(source_id)
+
     def _close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._on_close()

@@ -69,6 +69,8 @@ class SailPointTaskTrigger(GateTrigger):
                 seen.update(look.found)
                 if look.found or look.missing:
                     narrator.look(look.found.values())
+                source_ids = (status.source_id for status in seen.values() if status.source_id)
+                await self._link(source, next(source_ids, None))
                 del look  # or it would be kept until the next one comes
         finally:
             waiter.leave()
@@ -160,6 +162,7 @@ class SailPointAggregationTrigger(GateTrigger):
                     narrator.trouble(look.trouble)
                 else:
                     narrator.look(new.values())
+                    await self._link(source, ids[0])
                 del look  # or it would be kept until the next one comes
         finally:
             waiter.leave()
