@@ -86,6 +86,15 @@ def test_gate_by_xcom_waits_for_the_newest(dags: dict[str, DAG], tenant: Emulato
     assert xcom(dag_run, "wait_for_aggregation")["id"] == newest.id
 
 
+def test_gate_by_source_waits_for_last_nights(dags: dict[str, DAG], tenant: Emulator) -> None:
+    tenant.add_task(source="Active Directory", launched=-2 * DAY, duration=60, outcome="ERROR")
+    tenant.add_task(source="Active Directory", launched=-3600, duration=60)
+    tenant.add_task(source="Workday", launched=-60, duration=62)
+    dag_run = run(dags["sailpoint_gate_by_source"])
+    assert states(dag_run) == dict.fromkeys(("wait_for_aggregation", "load"), "success")
+    assert set(xcom(dag_run, "load")) == {"Active Directory [source]", "Workday [source]"}
+
+
 def test_gate_many_maps_and_joins(dags: dict[str, DAG], tenant: Emulator) -> None:
     for number in range(3):
         tenant.add_task(duration=5 + number, source=f"Source {number}")

@@ -18,7 +18,7 @@ from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.hooks.sailpoint import _EXTRAS, SailPointHook
 from airflow_provider_sptasks.operators.sailpoint import SailPointClearPendingTasksOperator
-from airflow_provider_sptasks.sensors.sailpoint import SailPointTaskSensor
+from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSensor, SailPointTaskSensor
 from tests.conftest import CONNECTION, ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -60,7 +60,7 @@ def test_first_dag_runs_its_gate(tenant: Emulator) -> None:
     assert gate.poke({"ti": None}).is_done
 
 
-@pytest.mark.parametrize("section", ["Sensor", "Operator"])
+@pytest.mark.parametrize("section", ["Sensor", "Gates by source", "Operator"])
 def test_operator_examples_can_be_parsed(section: str) -> None:
     with DAG("readme"):
         for code in blocks("python", SECTIONS[section]):
@@ -121,6 +121,7 @@ def test_shell_commands() -> None:
     [
         ("Connection", "field", set(_EXTRAS)),
         ("Sensor", "argument", arguments(SailPointTaskSensor)),
+        ("Gates by source", "argument", arguments(SailPointAggregationSensor)),
         ("Operator", "argument", arguments(SailPointClearPendingTasksOperator)),
         ("Versions", "`api_version`", set(API_VERSIONS)),
     ],
@@ -136,14 +137,21 @@ def test_client_methods() -> None:
 
 @pytest.mark.parametrize(
     ("section", "operator"),
-    [("Sensor", SailPointTaskSensor), ("Operator", SailPointClearPendingTasksOperator)],
+    [
+        ("Sensor", SailPointTaskSensor),
+        ("Gates by source", SailPointAggregationSensor),
+        ("Operator", SailPointClearPendingTasksOperator),
+    ],
 )
 def test_defaults_in_tables(section: str, operator: type[BaseOperator]) -> None:
     parameters = inspect.signature(operator.__init__).parameters
     told = re.findall(r"^\| `(\w+)` \|.*\| (.+?) \|$", SECTIONS[section], re.MULTILINE)
     assert len(told) >= 4
     for name, default in told:
-        if default not in ("the connection's", "`[operators] default_deferrable`"):
+        if (
+            default not in ("the connection's", "`[operators] default_deferrable`")
+            and name != "launched_after"
+        ):
             actual = str(parameters[name].default).removesuffix(".0").replace("'", '"')
             assert default.strip("`").removesuffix(" s") == actual, name
 
