@@ -38,8 +38,8 @@ DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 EMPTY = "task_status_id is an empty list. Give one id at least."
 # Since the start of the data interval; in the day before the run where there is none.
 LAUNCHED_AFTER = (
-    "{{ data_interval_start if data_interval_start and data_interval_start < data_interval_end"
-    " else dag_run.run_after - macros.timedelta(days=1) }}"
+    "{{ data_interval_start if data_interval_start is defined and data_interval_start"
+    " and data_interval_start < data_interval_end else dag_run.run_after - macros.timedelta(days=1) }}"
 )
 KINDS = (*(kind.value for kind in TaskKind if kind is not TaskKind.OTHER), "any")
 

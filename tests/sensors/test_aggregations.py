@@ -5,12 +5,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import jinja2
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Context
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk.execution_time import macros
 
+from airflow_provider_sptasks.arguments import instant
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.exceptions import (
     SailPointRequestError,
@@ -270,6 +274,29 @@ def test_xcom_and_log(tenant: Emulator, ad: Callable[..., str], capsys: pytest.C
         "launched at 2020-02-29 05:00:00 UTC or later" in log
     )
     assert f"({task}) ended with SUCCESS" in log
+
+
+RUN_AFTER = datetime(2026, 3, 2, 6, tzinfo=UTC)
+YESTERDAY = datetime(2026, 3, 1, 6, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "interval",
+    [
+        pytest.param({"data_interval_start": YESTERDAY, "data_interval_end": RUN_AFTER}, id="data interval"),
+        pytest.param({"data_interval_start": RUN_AFTER, "data_interval_end": RUN_AFTER}, id="cron trigger"),
+        pytest.param({"data_interval_start": None, "data_interval_end": None}, id="none"),
+        pytest.param({}, id="no logical date"),
+    ],
+)
+@pytest.mark.parametrize("undefined", [jinja2.Undefined, jinja2.StrictUndefined])
+def test_default_boundary(interval: dict[str, Any], undefined: type[jinja2.Undefined]) -> None:
+    """The triggerer renders leniently, a worker strictly."""
+    gate = sensor()
+    gate.launched_after = SailPointAggregationSensor(task_id="default", source_id=AD).launched_after
+    values = {"dag_run": SimpleNamespace(run_after=RUN_AFTER), "macros": macros, **interval}
+    gate.render_template_fields(cast(Context, values), jinja2.Environment(undefined=undefined))
+    assert instant(gate.launched_after, "launched_after") == YESTERDAY
 
 
 @pytest.mark.parametrize(
