@@ -53,7 +53,7 @@ RIDE_ALONG = 0.5
 # Between processes that were started together, rounds drift apart by up to this part.
 JITTER = 0.1
 # Those who are told run in the same breath: more of them would keep the event loop from everybody else.
-TOLD_AT_ONCE = 20
+TOLD_AT_ONCE = 5
 LONGEST_BACKOFF = 30.0
 # A source is asked for what it launched since what was seen last, less this: for what may show up late, and
 # what waits to be launched.
