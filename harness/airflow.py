@@ -33,6 +33,8 @@ HOST = "127.0.0.1"
 GRACE = 5.0
 # The most that Airflow's REST API gives in one answer.
 PAGE = 100
+# A look costs the api-server a tenth of a second of its core.
+LOOK_EVERY = 1.0
 PLUGINS = Path(__file__).parent / "plugins"
 
 
@@ -46,13 +48,18 @@ class UnreachableError(AirflowError):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task of a DAG run, or one of a mapped task's instances, as it is now."""
+    """
+    A task of a DAG run, or one of a mapped task's instances, as it is now.
+
+    :param triggerer: the job of the triggerer that it waits in, where it does.
+    """
 
     task_id: str
     state: str | None
     try_number: int
     seconds: float
     map_index: int = -1
+    triggerer: int | None = None
 
     @property
     def begun(self) -> bool:
@@ -131,6 +138,8 @@ class Airflow:
         self._environment = self._settings(dags)
         if database is not None:
             self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = database
+            # An api-server that runs out of connections waits for one in its event loop, and stands still.
+            self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE"] = "60"
         if broker is not None:
             self._environment["AIRFLOW__CORE__EXECUTOR"] = "CeleryExecutor"
             self._environment["AIRFLOW__CELERY__BROKER_URL"] = broker
@@ -200,6 +209,11 @@ class Airflow:
         self._run("scheduler", "scheduler", "--skip-serve-logs")
         self._run("dag-processor", "dag-processor")
 
+    def triggerers(self) -> list[int]:
+        """Return the jobs of the triggerers that are alive."""
+        jobs = self.get("/api/v2/jobs?job_type=TriggererJob&is_alive=true")["jobs"]
+        return [job["id"] for job in jobs]
+
     def start_triggerer(self, name: str = "triggerer") -> None:
         """
         Start what runs deferred tasks: apart from the rest, which is ready sooner without it.
@@ -237,13 +251,14 @@ class Airflow:
         """
         end([self._processes.pop(name)], grace=0.0)
 
-    def start_again(self, name: str) -> None:
+    def start_again(self, name: str, **environment: str) -> None:
         """
         Start a component that was stopped or killed.
 
         :param name: which one.
+        :param environment: environment variables that are different this time.
         """
-        self._run(name, *self._commands[name])
+        self._run(name, *self._commands[name], **environment)
 
     def processes(self, name: str) -> list[Process]:
         """
@@ -262,14 +277,14 @@ class Airflow:
             return [json.loads(line) for line in self._started.read_text().splitlines()]
         return []
 
-    def _run(self, name: str, *arguments: str) -> None:
+    def _run(self, name: str, *arguments: str, **environment: str) -> None:
         program = Path(sys.executable).with_name("airflow")
         self._commands[name] = arguments
         with (self.logs / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(  # noqa: S603 - Airflow's own program
                 [program, *arguments],
                 cwd=self.home,
-                env=self._environment,
+                env=self._environment | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -373,6 +388,7 @@ class Airflow:
                     each["try_number"],
                     each["duration"] or 0.0,
                     each["map_index"],
+                    (each["triggerer_job"] or {}).get("id"),
                 )
                 for each in sorted(
                     tasks, key=lambda each: (each["start_date"] or "~", each["task_id"], each["map_index"])
@@ -406,7 +422,7 @@ class Airflow:
             if time.monotonic() > deadline:
                 raise AirflowError(self._report(run, states, f"isn't after {timeout:.0f} s"))
             self.check()
-            time.sleep(0.3)
+            time.sleep(LOOK_EVERY)
 
     def _report(
         self, run: Run, states: Mapping[str, str | Collection[str | None]], what_is_wrong: str
@@ -423,7 +439,7 @@ class Airflow:
 
     def log(self, run: Run, task: Task, logger: str = "") -> list[str]:
         """
-        Return the lines of a task's log.
+        Return the lines of a task's log, and what it says of errors.
 
         :param run: the run.
         :param task: the task.
@@ -433,8 +449,14 @@ class Airflow:
             f"{self._path(run)}/taskInstances/{task.task_id}/logs/{task.try_number}"
             f"?full_content=true&map_index={task.map_index}"
         )
-        entries = self.get(path)["content"]
-        return [each["event"] for each in entries if logger in (each.get("logger") or "")]
+        lines: list[str] = []
+        for entry in self.get(path)["content"]:
+            if logger in (entry.get("logger") or ""):
+                lines.append(entry["event"])
+                lines += [
+                    f"{each['exc_type']}: {each['exc_value']}" for each in entry.get("error_detail") or []
+                ]
+        return lines
 
     def xcom(self, run: Run, task_id: str, key: str = "return_value", *, deserialize: bool = True) -> Any:
         """
