@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from airflow_provider_sptasks.emulator import Emulator
-from demo.airflow import Airflow, AirflowError, Run
+from harness.airflow import Airflow, AirflowError, Run
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo"

@@ -6,10 +6,12 @@ import inspect
 import json
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.configuration import conf
 from airflow.sdk import DAG, BaseOperator
 
 from airflow_provider_sptasks.client.api import API_VERSIONS
@@ -165,6 +167,18 @@ def test_links_lead_somewhere(document: str) -> None:
             assert target[1:] in anchors
         elif "://" not in target:
             assert (ROOT / document).parent.joinpath(target).exists(), target
+
+
+def test_airflow_has_the_settings() -> None:
+    celery: Any = import_module("airflow.providers.celery.get_provider_info")
+    known = dict(conf.configuration_description) | celery.get_provider_info()["config"]
+    told = [
+        (section.lower(), key.lower()) for section, key in re.findall(r"AIRFLOW__([A-Z_]+?)__(\w+)", README)
+    ]
+    told += re.findall(r"`\[(\w+)\] (\w+)`", README)
+    assert len(told) >= 12
+    for section, key in told:
+        assert key in known[section]["options"], f"[{section}] {key}"
 
 
 def test_folders_exist() -> None:

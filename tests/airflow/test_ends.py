@@ -1,0 +1,81 @@
+"""How gates come to an end in a real Airflow, in every mode."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness.airflow import Airflow, Run
+from tests.airflow.conftest import PATIENCE
+from tests.airflow.dags.gates import MODES
+
+each_mode = pytest.mark.parametrize("mode", MODES)
+
+
+@each_mode
+def test_success_hands_on_a_dict(airflow: Airflow, ends: dict[str, Run], mode: str) -> None:
+    run = airflow.until(ends["success"], {f"wait_{mode}": "success"}, PATIENCE)
+    assert run.task(f"wait_{mode}").try_number == 1
+    run = airflow.until(run, {"read": "success"}, PATIENCE)
+    status = airflow.xcom(run, "read")[mode]
+    assert status["completionStatus"] == "SUCCESS"
+    assert status == airflow.xcom(run, f"wait_{mode}")
+
+
+def test_success_takes_no_process_where_none_is_needed(airflow: Airflow, ends: dict[str, Run]) -> None:
+    run = airflow.until(ends["success"], {"read": "success"}, PATIENCE)
+    started = Counter(each["task_id"] for each in airflow.task_processes() if each["run_id"] == run.run_id)
+    assert started.pop("wait_reschedule") > 1
+    assert started == {"wait_poke": 1, "wait_deferrable": 2, "read": 1}
+
+
+@each_mode
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [("terminated", "ended with TERMINATED"), ("unknown", "is unknown to the tenant")],
+)
+def test_failure_is_not_tried_again(
+    airflow: Airflow, ends: dict[str, Run], mode: str, end: str, told: str
+) -> None:
+    run = airflow.until(ends[end], {f"wait_{mode}": "failed", "read": "upstream_failed"}, PATIENCE)
+    task = run.task(f"wait_{mode}")
+    assert task.try_number == 1
+    assert any(told in line for line in airflow.log(run, task))
+
+
+@each_mode
+@pytest.mark.parametrize(("gate", "state"), [("fail", "failed"), ("skip", "skipped")])
+def test_timeout_is_not_tried_again(
+    airflow: Airflow, ends: dict[str, Run], mode: str, gate: str, state: str
+) -> None:
+    run = airflow.until(ends["timeout"], {f"{gate}_{mode}": state}, PATIENCE)
+    assert run.task(f"{gate}_{mode}").try_number == 1
+
+
+@each_mode
+def test_outlet_has_its_event(airflow: Airflow, ends: dict[str, Run], mode: str) -> None:
+    run = airflow.until(ends["aftermath"], {f"open_{mode}": "success"}, PATIENCE)
+    events = [event for event in airflow.asset_events(run) if event["source_task_id"] == f"open_{mode}"]
+    assert [event["name"] for event in events] == [f"sailpoint_{mode}"]
+
+
+@each_mode
+@pytest.mark.parametrize(
+    ("gate", "state", "callback"),
+    [("open", "success", "success"), ("fail", "failed", "failure"), ("skip", "skipped", "skipped")],
+)
+def test_callback_is_called_once(
+    airflow: Airflow,
+    ends: dict[str, Run],
+    callbacks: Path,
+    mode: str,
+    gate: str,
+    state: str,
+    callback: str,
+) -> None:
+    run = airflow.until(ends["aftermath"], {f"{gate}_{mode}": state}, PATIENCE)
+    called = [path.name.split() for path in callbacks.iterdir()]
+    assert [kind for kind, task_id, _ in called if task_id == f"{gate}_{mode}"] == [callback]
+    assert [callback, f"{gate}_{mode}", run.run_id] in called
