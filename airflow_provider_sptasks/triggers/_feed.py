@@ -105,6 +105,7 @@ class Reader:
         self._source_names = source_names
         self._stores = stores
         self._key = key
+        self._confirmed: Cursor | None = None
         self._stored: Cursor | None = None
         self._life = 0
         self._is_troubled = False
@@ -120,39 +121,48 @@ class Reader:
             self.selection = replace(self.selection, source_ids=ids)
         # Equal watchers of several assets are one; an asset that was added later has no cursor yet.
         cursors = [cursor for cursor in await feed.insist(self._load) if cursor is not None]
-        self._stored = self.cursor = max(cursors, key=lambda cursor: cursor.since, default=None)
+        self._stored = max(cursors, key=lambda cursor: cursor.since, default=None)
+        self.cursor = self._confirmed = self._stored
         feed.join(self)
 
-    def read(self, news: News) -> list[TaskStatus]:
+    async def read(self, news: News) -> list[TaskStatus]:
         """
         Read what is new for this watcher.
 
         :param news: what the feed handed out
         :return: the accepted completions that are news, oldest first
         """
-        news.read_by[self] = self._life, None
-        look = news.look
+        life, cursor, look = self._life, self.cursor, news.look
+        news.read_by[self] = life, None
         if look is None or self not in news.feed.readers:
             return []
         found: list[TaskStatus] = []
-        if self.cursor is None and look.has_pending:
-            self.cursor = Cursor.begin(look, self.selection)
-        elif self.cursor is not None and self.cursor.is_covered_by(look):
-            self.cursor, found = self.cursor.read(look, self.selection)
+        if cursor is None and look.has_pending:
+            # There is nothing in it that could get lost.
+            self._confirmed = cursor = await news.feed.work(lambda: Cursor.begin(look, self.selection))
+        elif cursor is not None and cursor.is_covered_by(look):
+            before = cursor
+            cursor, found = await news.feed.work(lambda: before.read(look, self.selection))
         else:
             news.feed.hurry()
             return []
-        news.read_by[self] = self._life, self.cursor
+        if life != self._life:
+            return []
+        self.cursor = cursor
+        news.read_by[self] = life, cursor
         return found
 
-    async def store(self, life: int, cursor: Cursor) -> None:
+    async def confirm(self, life: int, cursor: Cursor) -> None:
         """
         Keep how far it has read: what was found until then is in Airflow's database.
 
         :param life: the life in which it read so far
         :param cursor: how far
         """
-        if life != self._life or cursor == self._stored:
+        if life != self._life:
+            return
+        self._confirmed = cursor
+        if cursor == self._stored:
             return
         try:
             for each in self._stores:
@@ -166,9 +176,9 @@ class Reader:
             self._is_troubled = False
 
     def rewind(self) -> None:
-        """Go back to what was kept last: what was found since then may be lost."""
+        """Go back to what was confirmed last: what was found since then may be lost."""
         self._life += 1
-        self.cursor = self._stored
+        self.cursor = self._confirmed
 
     async def _load(self) -> list[Cursor | None]:
         return [_cursor(await store.aget(self._key)) for store in self._stores]
@@ -252,6 +262,14 @@ class Feed:
         self._requests = read // MAX_PAGE_SIZE + 1 + math.ceil(len(needs.asked) / IDS_IN_A_REQUEST)
         return Look(tasks, since, needs.asked, newest, needs.has_newcomer)
 
+    async def work(self, work: Callable[[], T]) -> T:
+        """
+        Do something in the feed's thread that may take long enough for others to notice.
+
+        :param work: what to do
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
     async def ask(self, question: Callable[[SailPointHook], T]) -> T:
         """
         Ask the tenant in the feed's thread, until it answers.
@@ -319,7 +337,8 @@ class Feed:
             # Not in the feed's own thread, which may be busy with another question.
             await asyncio.to_thread(hook.get_conn)
             self._hook = hook
-        return await asyncio.get_running_loop().run_in_executor(self._executor, question, self._hook)
+        hook = self._hook
+        return await self.work(lambda: question(hook))
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class FeedProducer(SharedStreamProducer):
                 continue
             for reader, (life, cursor) in news.read_by.items():
                 if cursor is not None:
-                    await reader.store(life, cursor)
+                    await reader.confirm(life, cursor)
 
     async def aclose(self) -> None:
         """Let go of the feed's thread."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 EVERY_SOURCE = "*"
 ANY_KIND = "any"
+# Only after a long time in which nobody looked are there more.
+MAX_IN_AN_EVENT = 1_000
 
 
 class SailPointAggregationCompletedTrigger(BaseEventTrigger):
@@ -111,9 +113,10 @@ class SailPointAggregationCompletedTrigger(BaseEventTrigger):
                     feed = news.feed
                     # Not awaited here: who doesn't take the news in time is dropped by Airflow.
                     preparing = asyncio.create_task(reader.prepare(feed))
-                if found := reader.read(news):
-                    payload = {"aggregations": [status.to_json() for status in found]}
-                    yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
+                found = await reader.read(news)
+                for start in range(0, len(found), MAX_IN_AN_EVENT):
+                    aggregations = [status.to_json() for status in found[start : start + MAX_IN_AN_EVENT]]
+                    yield TriggerEvent({"aggregations": aggregations})  # type: ignore[no-untyped-call]
         finally:
             if preparing is not None and feed is not None:
                 preparing.cancel()

@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseEventTrigger
 
 from airflow_provider_sptasks.assets import aggregation_completed
 from airflow_provider_sptasks.emulator import Emulator
-from airflow_provider_sptasks.triggers import _feed
+from airflow_provider_sptasks.triggers import _feed, completions
 from airflow_provider_sptasks.triggers.completions import SailPointAggregationCompletedTrigger
 from tests.conftest import CONNECTION
 from tests.triggers.triggerer import Database, Triggerer
@@ -144,6 +144,23 @@ def test_a_burst_is_one_event(tenant: Emulator) -> None:
     assert len(database.events["fresh"]) == 1
     times = [each["completed"] for each in database.events["fresh"][0]["aggregations"]]
     assert times == sorted(times)
+
+
+def test_events_have_a_size_that_airflow_can_carry(tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completions, "MAX_IN_AN_EVENT", 100)
+    trigger, database = watcher(), Database()
+
+    async def main() -> None:
+        async with Triggerer(database, {trigger: ["fresh"]}) as triggerer:
+            await _begin(triggerer)
+        for number in range(250):
+            tenant.add_task(launched=-number, duration=0)
+        async with Triggerer(database, {trigger: ["fresh"]}) as triggerer:
+            await triggerer.until(lambda: len(database.found("fresh")) == 250)
+            await triggerer.until(lambda: not database.at_risk["fresh"])
+
+    run(main)
+    assert [len(event["aggregations"]) for event in database.events["fresh"]] == [100, 100, 50]
 
 
 def test_each_watcher_gets_its_own_from_one_look(tenant: Emulator) -> None:
@@ -282,16 +299,40 @@ def test_nothing_is_lost_when_airflow_can_not_store_an_event(tenant: Emulator) -
     async def main() -> None:
         async with Triggerer(database, {one: ["one"], two: ["two"]}, ack_timeout=1.0) as triggerer:
             await _begin(triggerer, 2)
-            triggerer.loses_events = True
+            triggerer.lost = {one}
             task = tenant.add_task(duration=0)
             await triggerer.until(lambda: triggerer.starts > 2)
             assert database.found("one") == []
-            triggerer.loses_events = False
+            triggerer.lost = set()
             await triggerer.until(lambda: database.found("one") == [task.id])
             other = tenant.add_task(duration=0, kind="entitlements")
             await triggerer.until(lambda: database.found("two") == [other.id])
             await triggerer.until(lambda: not database.at_risk["two"])
             assert database.found("one") == [task.id]
+
+    run(main)
+
+
+def test_a_sibling_that_airflow_drops_costs_nothing_but_repetition(tenant: Emulator) -> None:
+    """Even when no cursor was ever stored: the other one reads again from where it began."""
+    one, two = watcher(kind="accounts"), watcher(kind="entitlements")
+    database = Database()
+
+    async def main() -> None:
+        async with Triggerer(database, {one: ["one"], two: ["two"]}, ack_timeout=1.0) as triggerer:
+            triggerer.write_error = ConnectionError("no api-server")
+            await triggerer.until(lambda: lists(tenant) > 5)
+            triggerer.lost = {one}
+            tenant.add_task(duration=0)
+            task = tenant.add_task(duration=0, kind="entitlements")
+            await triggerer.until(lambda: triggerer.starts > 2)
+            await _found(triggerer, task.id, "two")
+            triggerer.lost = set()
+            triggerer.write_error = None
+            await triggerer.until(lambda: not database.at_risk["two"])
+            other = tenant.add_task(duration=0, kind="entitlements")
+            await _found(triggerer, other.id, "two")
+            assert triggerer.database.found("two").count(other.id) == 1
 
     run(main)
 
@@ -302,18 +343,18 @@ def test_a_state_store_in_trouble_stops_nothing(tenant: Emulator, caplog: pytest
     async def main() -> None:
         async with Triggerer(database, {watcher(): ["fresh"]}) as triggerer:
             await _begin(triggerer)
-            triggerer.state_error = ConnectionError("no api-server")
+            triggerer.write_error = ConnectionError("no api-server")
             for _ in range(3):
                 task = tenant.add_task(duration=0)
                 await _found(triggerer, task.id)
-            triggerer.state_error = None
+            triggerer.write_error = None
             await triggerer.until(lambda: not database.at_risk["fresh"])
             assert triggerer.starts == 1
         async with Triggerer(database, {watcher(): ["fresh"]}) as triggerer:
-            triggerer.state_error = ConnectionError("no api-server")
+            triggerer.read_error = ConnectionError("no api-server")
             tenant.add_task(duration=0)
             await asyncio.sleep(0.2)
-            triggerer.state_error = None
+            triggerer.read_error = None
             await triggerer.until(lambda: len(database.found("fresh")) == 4)
 
     with caplog.at_level(logging.INFO, logger=_feed.__name__):

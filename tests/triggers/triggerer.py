@@ -56,8 +56,10 @@ class Triggerer:
     ) -> None:
         self.database = database
         self.starts = 0
-        self.loses_events = False
-        self.state_error: Exception | None = None
+        self.lost: set[BaseEventTrigger] = set()
+        """Whose events don't reach the database."""
+        self.read_error: Exception | None = None
+        self.write_error: Exception | None = None
         self._watchers = watchers
         self._sync = sync
         self._manager = SharedStreamManager(ack_timeout=ack_timeout)
@@ -124,8 +126,7 @@ class Triggerer:
             await asyncio.sleep(self._sync)
             self._manager.confirm_persisted(persisted)
             queue, self._queue = self._queue, []
-            if self.loses_events:
-                continue
+            queue = [each for each in queue if each[0] not in self.lost]
             for watcher, event, _ in queue:
                 for asset in self._watchers[watcher]:
                     payload = json.loads(json.dumps(event.payload))
@@ -139,8 +140,10 @@ class Triggerer:
         await asyncio.sleep(0)
         if self._is_dead:
             raise ConnectionError("the triggerer is dead")
-        if self.state_error is not None:
-            raise self.state_error
+        is_write = isinstance(message, comms.SetAssetStateStoreByName)
+        error = self.write_error if is_write else self.read_error
+        if error is not None:
+            raise error
         place = (message.name, message.key)
         if isinstance(message, comms.SetAssetStateStoreByName):
             self.database.values[place] = json.dumps(message.value)
