@@ -25,7 +25,12 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {"integration-name": integration, "python-modules": [f"{package}.operators.sailpoint"]}
         ],
-        "triggers": [{"integration-name": integration, "python-modules": [f"{package}.triggers.sailpoint"]}],
+        "triggers": [
+            {
+                "integration-name": integration,
+                "python-modules": [f"{package}.triggers.completions", f"{package}.triggers.sailpoint"],
+            }
+        ],
         "extra-links": [f"{package}.links.SailPointAggregationLink"],
         "connection-types": [
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 
 from airflow_provider_sptasks.emulator import Emulator
+from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from tests.conftest import ROOT
 
 EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
@@ -122,3 +124,29 @@ def test_clear_stuck(dags: dict[str, DAG], tenant: Emulator, dry_run: bool) -> N
     assert states(dag_run)["clear"] == ("skipped" if dry_run else "success")
     assert tenant.task(stuck.id)["completionStatus"] == (None if dry_run else "Error")
     assert [tenant.task(task.id)["completionStatus"] for task in spared] == [None, None]
+
+
+class TestWhenAggregated:
+    """With asset events of a real triggerer, see ``tests/airflow``."""
+
+    def test_is_scheduled_by_the_asset_alone(self, dags: dict[str, DAG]) -> None:
+        schedule: Any = dags["sailpoint_when_aggregated"].schedule
+        (asset,) = schedule
+        (watcher,) = asset.watchers
+        assert watcher.trigger.serialize()[1]["source_id"] == "*"
+
+    def test_works_through_what_started_it(self, dags: dict[str, DAG], tenant: Emulator) -> None:
+        tasks = [tenant.add_task(source=name, launched=-60, duration=30).id for name in ("HR", "AD")]
+        found = [SailPointHook().client.get(each).to_json() for each in tasks]
+        events = [SimpleNamespace(extra={"payload": {"aggregations": [each]}}) for each in found]
+        what_is_fresh: Any
+        load: Any
+        what_is_fresh, load = map(dags["sailpoint_when_aggregated"].get_task, ("what_is_fresh", "load"))
+        fresh = what_is_fresh.python_callable(triggering_asset_events={"asset": events})
+        loaded = [load.python_callable(each) for each in fresh]
+        assert sorted(line.partition(":")[0] for line in loaded) == ["AD [source]", "HR [source]"]
+        assert all(" accounts at 20" in line for line in loaded)
+
+    def test_started_by_hand_it_has_nothing_to_do(self, dags: dict[str, DAG]) -> None:
+        dag_run = run(dags["sailpoint_when_aggregated"])
+        assert states(dag_run) == {"what_is_fresh": "success", "load": "skipped"}

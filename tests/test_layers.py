@@ -27,7 +27,7 @@ LAYERS = [
     ["client.clearing"],
     ["client"],
     ["arguments", "exceptions"],
-    ["waiting", "from_trigger", "links"],
+    ["completions", "from_trigger", "links", "waiting"],
     ["hooks"],
     ["triggers"],
     ["sensors", "operators"],
@@ -228,7 +228,7 @@ LOADED = f"""
 import json, sys
 from airflow.sdk import BaseSensorOperator
 before = set(sys.modules)
-import {PACKAGE}.sensors.sailpoint, {PACKAGE}.operators.sailpoint
+import {PACKAGE}.assets, {PACKAGE}.sensors.sailpoint, {PACKAGE}.operators.sailpoint
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
 

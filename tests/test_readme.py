@@ -6,14 +6,17 @@ import inspect
 import json
 import re
 import shlex
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.configuration import conf
 from airflow.sdk import DAG, BaseOperator
 
+from airflow_provider_sptasks.assets import aggregation_completed
 from airflow_provider_sptasks.client.api import API_VERSIONS
 from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.models import TaskStatus
@@ -24,6 +27,7 @@ from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSenso
 from tests.conftest import CONNECTION, ROOT
 
 README = (ROOT / "README.md").read_text()
+FRESH = "DAGs that start when data is fresh"
 SECTIONS = {part.partition("\n")[0]: part for part in re.split(r"^## ", README, flags=re.MULTILINE)}
 TITLES = re.findall(r"^#+ (.*)$", README, flags=re.MULTILINE)
 
@@ -67,6 +71,19 @@ def test_operator_examples_can_be_parsed(section: str) -> None:
     with DAG("readme"):
         for code in blocks("python", SECTIONS[section]):
             run(code)
+
+
+def test_watcher_example(tenant: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks("python", SECTIONS[FRESH])
+    example = run(code)
+    (watcher,) = example["hr_accounts"].watchers
+    assert watcher.trigger.serialize()[1]["source_name"] == "HR"
+    task = tenant.add_task(source="HR", launched=-60, duration=30)
+    event = SimpleNamespace(
+        extra={"payload": {"aggregations": [SailPointHook().client.get(task.id).to_json()]}}
+    )
+    example["load"].function(triggering_asset_events={example["hr_accounts"]: [event]})
+    assert f"{task.id} 20" in capsys.readouterr().out
 
 
 def test_hook_example(tenant: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,6 +142,7 @@ def test_shell_commands() -> None:
         ("Sensor", "argument", arguments(SailPointTaskSensor)),
         ("Gates by source", "argument", arguments(SailPointAggregationSensor)),
         ("Operator", "argument", arguments(SailPointClearPendingTasksOperator)),
+        (FRESH, "argument", set(inspect.signature(aggregation_completed).parameters)),
         ("Versions", "`api_version`", set(API_VERSIONS)),
     ],
 )
@@ -140,20 +158,19 @@ def test_client_methods() -> None:
 @pytest.mark.parametrize(
     ("section", "operator"),
     [
-        ("Sensor", SailPointTaskSensor),
-        ("Gates by source", SailPointAggregationSensor),
-        ("Operator", SailPointClearPendingTasksOperator),
+        ("Sensor", SailPointTaskSensor.__init__),
+        ("Gates by source", SailPointAggregationSensor.__init__),
+        ("Operator", SailPointClearPendingTasksOperator.__init__),
+        (FRESH, aggregation_completed),
     ],
 )
-def test_defaults_in_tables(section: str, operator: type[BaseOperator]) -> None:
-    parameters = inspect.signature(operator.__init__).parameters
+def test_defaults_in_tables(section: str, operator: Callable[..., Any]) -> None:
+    parameters = inspect.signature(operator).parameters
     told = re.findall(r"^\| `(\w+)` \|.*\| (.+?) \|$", SECTIONS[section], re.MULTILINE)
     assert len(told) >= 4
     for name, default in told:
-        if (
-            default not in ("the connection's", "`[operators] default_deferrable`")
-            and name != "launched_after"
-        ):
+        others = ("the connection's", "`[operators] default_deferrable`", "tells what it watches")
+        if default not in others and name != "launched_after":
             actual = str(parameters[name].default).removesuffix(".0").replace("'", '"')
             assert default.strip("`").removesuffix(" s") == actual, name
 

@@ -300,3 +300,58 @@ class TestArguments:
         with pytest.raises(ValueError, match="source_id 'a b' is not an id"):
             client.aggregations({"a b": ago(60)})
         assert emulator.requests == ()
+
+
+@every_version
+def test_created_since_reads_no_further_than_wanted(
+    version: Version, connect: Connect, emulator: Emulator
+) -> None:
+    before, old, new, running = (
+        launch(emulator, AD, 700, duration=1),
+        launch(emulator, AD, 600, duration=None),
+        launch(emulator, HR, 300),
+        launch(emulator, SAP, 100, duration=None),
+    )
+    client = connect(version.name)
+    found = {task.id: task for task in client.created_since(ago(400), [old])}
+    assert found.keys() == {old, new, running}
+    assert not found[old].is_complete
+    requests = api_requests(emulator)
+    assert len(requests) == 2, "the new ones and one by its id, or the pending ones and the new ones"
+    assert before not in {task.id for task in client.created_since(ago(650))}
+
+
+@pytest.mark.parametrize("version", without_pending, ids=lambda version: version.name)
+def test_created_since_misses_none_that_ends_in_between(
+    version: Version, connect: Connect, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [launch(emulator, AD, seconds, duration=None) for seconds in (3600, 60)]
+    client = connect(version.name)
+
+    def end(calls: int) -> None:
+        for each in tasks if calls == 1 else ():
+            emulator.complete(each)
+
+    between(client, monkeypatch, end)
+    found = list(client.created_since(ago(120), tasks[:1]))
+    assert sorted(task.id for task in found) == sorted(tasks)
+
+
+def test_created_since_reads_pages_as_they_are_consumed(connect: Connect, emulator: Emulator) -> None:
+    for number in range(600):
+        launch(emulator, AD, number)
+    tasks = connect().created_since(ago(700))
+    newest = next(tasks)
+    assert len(api_requests(emulator)) == 1
+    rest = list(tasks)
+    assert len({newest.id, *(task.id for task in rest)}) == 600
+    assert len(api_requests(emulator)) == 3
+
+
+def test_created_since_refuses_what_is_no_id(connect: Connect, emulator: Emulator) -> None:
+    client = connect()
+    with pytest.raises(ValueError, match="task_status_ids is one string"):
+        client.created_since(ago(1), AD)
+    with pytest.raises(ValueError, match="is not an id"):
+        client.created_since(ago(1), ["a b"])
+    assert emulator.requests == ()

@@ -1,0 +1,391 @@
+"""
+One look at a tenant's aggregations for all who watch them in a process.
+
+A feed serves the watchers of one connection and API version. Each watcher is a :class:`Reader` with a cursor
+of its own, and says what it needs the next look to have; a look has what all of them need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_sptasks.client.api import MAX_PAGE_SIZE
+from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
+from airflow_provider_sptasks.client.models import TaskStatus
+from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
+from airflow_provider_sptasks.client.retry import RetryPolicy
+from airflow_provider_sptasks.completions import (
+    AGGREGATIONS,
+    OVERLAP,
+    Cursor,
+    Look,
+    Selection,
+    created_second,
+)
+from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# For how long the client tries a call by itself.
+PATIENCE = 30.0
+LONGEST_BACKOFF = 60.0
+# What is refused will be refused again, until somebody sees to it.
+REFUSED = 300.0
+# A look for somebody who needs more than the last one had comes as soon as that.
+SHORTEST = 1.0
+# Between processes that were started together, looks drift apart by up to this part.
+JITTER = 0.1
+# So many ids of 32 digits fit in a request line of 8 KB.
+IDS_IN_A_REQUEST = 200
+
+
+class Store(Protocol):
+    """Where a cursor outlives the process: what Airflow's accessor of an asset's state store offers."""
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        """Read a value."""
+
+    async def aset(self, key: str, value: Any) -> None:
+        """Write a value."""
+
+
+@dataclass(frozen=True, eq=False)
+class News:
+    """
+    What the feed hands to all who watch.
+
+    :param feed: the feed
+    :param look: what was seen; ``None`` before the first look, so that they can say what they need
+    :param read_by: those who took it, each with how far it has read then, and the life in which it did
+    """
+
+    feed: Feed
+    look: Look | None = None
+    read_by: dict[Reader, tuple[int, Cursor | None]] = field(default_factory=dict)
+
+
+class Reader:
+    """
+    One watcher: what it wants, and how far it has read.
+
+    :param source_names: the names of the sources, where their ids are yet to be found
+    :param selection: what is wanted; where there are names, of these sources only
+    :param poke_interval: how long a look may take to come, in seconds
+    :param stores: where its cursor is kept
+    :param key: under which key
+    """
+
+    def __init__(
+        self,
+        *,
+        source_names: Sequence[str],
+        selection: Selection,
+        poke_interval: float,
+        stores: Sequence[Store],
+        key: str,
+    ) -> None:
+        self.selection = selection
+        self.poke_interval = poke_interval
+        self.cursor: Cursor | None = None
+        self._source_names = source_names
+        self._stores = stores
+        self._key = key
+        self._confirmed: Cursor | None = None
+        self._stored: Cursor | None = None
+        self._life = 0
+        self._is_troubled = False
+
+    async def prepare(self, feed: Feed) -> None:
+        """
+        Find the sources and where it stopped reading, then join the feed; however long that takes.
+
+        :param feed: the feed
+        """
+        if self._source_names:
+            ids = await feed.ask(lambda hook: _find_sources(hook, self._source_names))
+            self.selection = replace(self.selection, source_ids=ids)
+        # Equal watchers of several assets are one; an asset that was added later has no cursor yet.
+        cursors = [cursor for cursor in await feed.insist(self._load) if cursor is not None]
+        self._stored = max(cursors, key=lambda cursor: cursor.since, default=None)
+        self.cursor = self._confirmed = self._stored
+        feed.join(self)
+
+    async def read(self, news: News) -> list[TaskStatus]:
+        """
+        Read what is new for this watcher.
+
+        :param news: what the feed handed out
+        :return: the accepted completions that are news, oldest first
+        """
+        life, cursor, look = self._life, self.cursor, news.look
+        news.read_by[self] = life, None
+        if look is None or self not in news.feed.readers:
+            return []
+        found: list[TaskStatus] = []
+        if cursor is None and look.has_pending:
+            # There is nothing in it that could get lost.
+            self._confirmed = cursor = await news.feed.work(lambda: Cursor.begin(look, self.selection))
+        elif cursor is not None and cursor.is_covered_by(look):
+            before = cursor
+            cursor, found = await news.feed.work(lambda: before.read(look, self.selection))
+        else:
+            news.feed.hurry()
+            return []
+        if life != self._life:
+            return []
+        self.cursor = cursor
+        news.read_by[self] = life, cursor
+        return found
+
+    async def confirm(self, life: int, cursor: Cursor) -> None:
+        """
+        Keep how far it has read: what was found until then is in Airflow's database.
+
+        :param life: the life in which it read so far
+        :param cursor: how far
+        """
+        if life != self._life:
+            return
+        self._confirmed = cursor
+        if cursor == self._stored:
+            return
+        try:
+            for each in self._stores:
+                await each.aset(self._key, cursor.to_json())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next look's cursor makes up for it
+            if not self._is_troubled:
+                log.warning("Can't store how far completions were read, will try again: %s", error)
+            self._is_troubled = True
+        else:
+            self._stored = cursor
+            self._is_troubled = False
+
+    def rewind(self) -> None:
+        """Go back to what was confirmed last: what was found since then may be lost."""
+        self._life += 1
+        self.cursor = self._confirmed
+
+    async def _load(self) -> list[Cursor | None]:
+        return [_cursor(await store.aget(self._key)) for store in self._stores]
+
+
+class Feed:
+    """
+    Looks at a tenant's aggregations for all who have joined.
+
+    :param sailpoint_conn_id: the Airflow connection
+    :param api_version: the API version; ``None`` for the connection's
+    """
+
+    def __init__(self, sailpoint_conn_id: str, api_version: str | None) -> None:
+        self._sailpoint_conn_id = sailpoint_conn_id
+        self._api_version = api_version
+        self.readers: dict[Reader, None] = {}
+        self._hook: SailPointHook | None = None
+        self._requests = 0
+        self._needed = asyncio.Event()
+        self._hurried = asyncio.Event()
+        # Of its own, so that slow answers delay nobody else's events.
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sailpoint-completions")
+
+    def join(self, reader: Reader) -> None:
+        """Look for somebody from now on."""
+        self.readers[reader] = None
+        self._needed.set()
+        self.hurry()
+
+    def leave(self, reader: Reader) -> None:
+        """Look for somebody no longer."""
+        self.readers.pop(reader, None)
+        if not self.readers:
+            self._needed.clear()
+
+    def hurry(self) -> None:
+        """Look soon: somebody needs more than the last look had."""
+        self._hurried.set()
+
+    def close(self) -> None:
+        """Let go of the thread."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def news(self) -> AsyncIterator[News]:
+        """Look again and again, for as long as somebody watches."""
+        yield News(self)
+        while True:
+            await self._needed.wait()
+            self._hurried.clear()
+            yield News(self, await self.insist(self._look))
+            await asyncio.sleep(SHORTEST)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval() - SHORTEST):
+                    await self._hurried.wait()
+
+    def _interval(self) -> float:
+        """How long to the next look: no longer than wanted, unless looks take up more than their share."""
+        wanted = min((reader.poke_interval for reader in self.readers), default=math.inf)
+        share = self._hook.settings.poll_share if self._hook else 1.0
+        interval = max(wanted, self._requests * WINDOW / (TENANT_LIMIT * share))
+        return interval * random.uniform(1 - JITTER, 1)  # noqa: S311 - no secret
+
+    async def _look(self) -> Look:
+        needs = _Needs.of([reader.cursor for reader in self.readers])
+        return await self._ask(lambda hook: self._see(hook, needs))
+
+    def _see(self, hook: SailPointHook, needs: _Needs) -> Look:
+        tasks: dict[str, TaskStatus] = {}
+        read = newest = 0
+        since = needs.since
+        if needs.has_newcomer:
+            tasks = {task.id: _lean(task) for task in hook.client.pending() if task.kind in AGGREGATIONS}
+            newest = _newest(itertools.islice(hook.client.list(sorters="-created", page_size=10), 10))
+            since = min(since, max(newest - OVERLAP, 0))
+        for task in hook.client.created_since(datetime.fromtimestamp(since, UTC), needs.asked):
+            read += 1
+            newest = max(newest, _newest([task]))
+            if task.kind in AGGREGATIONS:
+                tasks[task.id] = _lean(task)
+        self._requests = read // MAX_PAGE_SIZE + 1 + math.ceil(len(needs.asked) / IDS_IN_A_REQUEST)
+        return Look(tasks, since, needs.asked, newest, needs.has_newcomer)
+
+    async def work(self, work: Callable[[], T]) -> T:
+        """
+        Do something in the feed's thread that may take long enough for others to notice.
+
+        :param work: what to do
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    async def ask(self, question: Callable[[SailPointHook], T]) -> T:
+        """
+        Ask the tenant in the feed's thread, until it answers.
+
+        :param question: asks it
+        """
+        return await self.insist(lambda: self._ask(question))
+
+    async def insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """
+        Try until it succeeds: soon again what may pass, seldom what is refused. Airflow would do so every
+        two seconds.
+
+        :param attempt: what is tried
+        """
+        told: type[Exception] | None = None
+        for failures in itertools.count():
+            try:
+                answer = await attempt()
+            except Exception as error:  # noqa: BLE001 - or a fault would become a busy loop
+                if _is_refusal(error) or told is not type(error):
+                    self._tell(error)
+                told, wait = type(error), self._backoff(error, failures)
+            else:
+                if told is not None:
+                    log.info("Completions of %s can be seen again", self._sailpoint_conn_id)
+                return answer
+            await asyncio.sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _backoff(self, error: Exception, failures: int) -> float:
+        if _is_refusal(error):
+            self._hook = None  # somebody may correct the connection
+            return REFUSED
+        told = error.retry_after if isinstance(error, SailPointError) else None
+        wait = max(min(2.0 ** min(failures, 10), LONGEST_BACKOFF), told or 0.0)
+        return wait * random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
+
+    def _tell(self, error: Exception) -> None:
+        if _is_refusal(error):
+            log.error(
+                "No completions of %s can be seen until somebody sees to it, will try again in %.0f s: %s",
+                *(self._sailpoint_conn_id, REFUSED, error),
+            )
+            return
+        known = isinstance(error, SailPointError | AirflowNotFoundException)
+        log.warning(
+            "Can't see completions of %s at the moment, waiting on: %s",
+            *(self._sailpoint_conn_id, error),
+            exc_info=None if known else error,
+        )
+
+    async def _ask(self, question: Callable[[SailPointHook], T]) -> T:
+        """Ask once; after a 401 once more with the connection read again."""
+        try:
+            return await self._in_thread(question)
+        except UnauthorizedError:
+            self._hook = None
+            return await self._in_thread(question)
+
+    async def _in_thread(self, question: Callable[[SailPointHook], T]) -> T:
+        if self._hook is None:
+            retry = RetryPolicy(deadline=PATIENCE, max_attempts=3)
+            hook = SailPointHook(self._sailpoint_conn_id, self._api_version, retry=retry)
+            # Not in the feed's own thread, which may be busy with another question.
+            await asyncio.to_thread(hook.get_conn)
+            self._hook = hook
+        hook = self._hook
+        return await self.work(lambda: question(hook))
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """
+    What a look must have for all who watch.
+
+    :param since: from when on everything, in seconds since 1970
+    :param asked: the ids of tasks, whenever they were created
+    :param has_newcomer: whether somebody needs all that has not ended
+    """
+
+    since: int
+    asked: frozenset[str]
+    has_newcomer: bool
+
+    @classmethod
+    def of(cls, cursors: Collection[Cursor | None]) -> _Needs:
+        known = [cursor for cursor in cursors if cursor is not None]
+        return cls(
+            since=min((cursor.since for cursor in known), default=int(time.time())),
+            asked=frozenset().union(*(cursor.awaited for cursor in known)),
+            has_newcomer=len(known) < len(cursors),
+        )
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether trying again helps only after somebody has changed something."""
+    return isinstance(error, ValueError) or (isinstance(error, SailPointError) and not error.retryable)
+
+
+def _cursor(value: Any) -> Cursor | None:
+    try:
+        return None if value is None else Cursor.from_json(value)
+    except ValueError as error:
+        log.error("Completions are read from now on, since the asset's state is unusable: %s", error)
+        return None
+
+
+def _find_sources(hook: SailPointHook, names: Iterable[str]) -> frozenset[str]:
+    return frozenset(hook.sources.find_by_name(name).id.casefold() for name in names)
+
+
+def _lean(task: TaskStatus) -> TaskStatus:
+    return replace(task, raw={})
+
+
+def _newest(tasks: Iterable[TaskStatus]) -> int:
+    """When the newest task was created; one from the future says nothing about the others."""
+    return min(max((created_second(task) or 0 for task in tasks), default=0), int(time.time()))

@@ -1,0 +1,195 @@
+"""
+What asset watchers make of completions in a real Airflow whose triggerer is killed again and again.
+
+``WATCHED_COMPLETIONS`` and ``TRIGGERER_KILLS`` make it longer.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_sptasks.emulator import Emulator
+from harness.airflow import Airflow, AirflowError
+from harness.servers import PostgreSQL
+from tests.airflow.conftest import PATIENCE, SETTINGS, connect
+
+log = logging.getLogger(__name__)
+
+DAGS = Path(__file__).parent / "watchers"
+COMPLETIONS = int(os.environ.get("WATCHED_COMPLETIONS", "60"))
+KILLS = int(os.environ.get("TRIGGERER_KILLS", "1"))
+PER_SECOND = 5.0
+# How far from the triggerer's end an event may have come for its completions to come again.
+AT_RISK = 30.0
+
+
+@dataclass
+class Story:
+    """
+    What happened.
+
+    :param old: what had completed before anybody watched
+    :param trials: what completed about when the watching began
+    :param completed: what completed then, by asset
+    :param kills: when the triggerer was killed
+    :param events: the events, by asset
+    """
+
+    old: set[str] = field(default_factory=set)
+    trials: set[str] = field(default_factory=set)
+    completed: dict[str, set[str]] = field(default_factory=lambda: {"every": set(), "accounts": set()})
+    kills: list[float] = field(default_factory=list)
+    events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def times(self, asset: str) -> dict[str, list[float]]:
+        """Tell when each completion came in an event of an asset, the trials left out."""
+        times: dict[str, list[float]] = {}
+        for event in self.events[asset]:
+            at = datetime.fromisoformat(event["timestamp"]).timestamp()
+            for each in event["extra"]["payload"]["aggregations"]:
+                if each["id"] not in self.trials:
+                    times.setdefault(each["id"], []).append(at)
+        return times
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[Emulator]:
+    with Emulator() as tenant:
+        yield tenant
+
+
+@pytest.fixture(scope="module")
+def watching(
+    interrupts: None,
+    postgresql: PostgreSQL,
+    database: str,
+    watched: Emulator,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Airflow]:
+    """An Airflow of its own, whose triggerer watches."""
+    environment = {**SETTINGS, "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "2"}
+    url = postgresql.create("watching", template=database)
+    with Airflow(tmp_path_factory.mktemp("watching"), DAGS, environment, database=url) as airflow:
+        airflow.start()
+        airflow.wait_until_ready(["fresh", "fresh_accounts"], PATIENCE)
+        connect(airflow, "watched", watched)
+        # From the next time on that Airflow reads their file, the assets have watchers.
+        for dag_id in ("fresh", "fresh_accounts"):
+            airflow.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+        airflow.start_triggerer()
+        yield airflow
+
+
+@pytest.fixture(scope="module")
+def story(watching: Airflow, watched: Emulator) -> Story:
+    """Let aggregations complete in any order, and kill the triggerer in between."""
+    chance = random.Random(4)
+    story = Story()
+    story.old = {watched.add_task(launched=-60, duration=30).id for _ in range(3)}
+    assets = {each["name"]: each["id"] for each in watching.get("/api/v2/assets")["assets"]}
+
+    def is_watched() -> bool:
+        story.trials.add(watched.add_task(launched=-1, duration=0).id)
+        story.events = {asset: _events(watching, assets[asset]) for asset in assets}
+        return all(story.events.values())
+
+    def have_come() -> bool:
+        story.events = {asset: _events(watching, assets[asset]) for asset in assets}
+        return all(story.times(asset).keys() >= ids for asset, ids in story.completed.items())
+
+    _until(is_watched, "nobody watches")
+    running: list[str] = []
+    kills = set(chance.sample(range(COMPLETIONS // 5, COMPLETIONS - 5), KILLS))
+    for number in range(COMPLETIONS):
+        kind = chance.choice(["accounts", "entitlements"])
+        running.append(watched.add_task(kind=kind, source=f"Source {number}", duration=None).id)
+        for asset in ("every", "accounts") if kind == "accounts" else ("every",):
+            story.completed[asset].add(running[-1])
+        while running and chance.random() < 0.6:
+            watched.complete(running.pop(chance.randrange(len(running))))
+        if number in kills:
+            watching.kill("triggerer")
+            story.kills.append(time.time())
+            watching.start_again("triggerer")
+        time.sleep(chance.uniform(0, 2 / PER_SECOND))
+    for each in running:
+        watched.complete(each)
+    _until(have_come, "completions are missing")
+    time.sleep(5)  # what comes again would have come by now
+    assert have_come()
+    return story
+
+
+def _events(airflow: Airflow, asset_id: int) -> list[dict[str, Any]]:
+    """Return an asset's events; until a run that they started has begun, Airflow 3.3.2 answers with 500."""
+    found: list[dict[str, Any]] = []
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        page = f"limit=50&offset={len(found)}&order_by=timestamp"
+        try:
+            more = airflow.get(f"/api/v2/assets/events?asset_id={asset_id}&{page}")["asset_events"]
+        except AirflowError as error:
+            if " gave 500: " not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+            continue
+        found += more
+        if len(more) < 50:
+            return found
+
+
+def _until(true: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(1.0)
+
+
+@pytest.mark.parametrize("asset", ["every", "accounts"])
+def test_every_completion_is_in_an_event(story: Story, asset: str) -> None:
+    times = story.times(asset)
+    again = {each: sorted(when) for each, when in times.items() if len(when) > 1}
+    log.info(
+        "%s: %d completions in %d events, the triggerer killed %d times, %d of them in several events",
+        *(asset, len(times), len(story.events[asset]), len(story.kills), len(again)),
+    )
+    assert times.keys() == story.completed[asset]
+    assert all(len(when) <= 1 + KILLS for when in again.values())
+    for when in again.values():
+        assert any(abs(kill - first) < AT_RISK for kill in story.kills for first in when[:-1])
+
+
+def test_no_event_for_what_had_completed_before(story: Story) -> None:
+    assert not any(story.old & story.times(asset).keys() for asset in story.events)
+
+
+def test_watchers_share_a_look(story: Story, watched: Emulator) -> None:
+    """Looks come a second apart, however many watch."""
+    looks = Counter(int(each.at) for each in watched.requests if each.query.get("sorters") == "-created")
+    assert sorted(looks.values())[len(looks) // 2] == 1
+
+
+def test_runs_read_what_started_them(story: Story, watching: Airflow) -> None:
+    read: set[str] = set()
+
+    def has_run() -> bool:
+        for run in watching.get("/api/v2/dags/fresh/dagRuns?limit=100&state=success")["dag_runs"]:
+            path = (
+                f"/api/v2/dags/fresh/dagRuns/{run['dag_run_id']}/taskInstances/read/xcomEntries/return_value"
+            )
+            read.update(watching.get(path)["value"])
+        return bool(read - story.trials)
+
+    _until(has_run, "no run has read them")
+    assert read <= story.completed["every"] | story.trials

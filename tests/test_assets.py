@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, Asset, AssetWatcher
+from airflow.serialization.serialized_objects import DagSerialization
+from airflow.triggers.base import BaseEventTrigger
+
+from airflow_provider_sptasks.assets import aggregation_completed, completed_aggregations
+
+
+def settings(watcher: AssetWatcher) -> dict[str, Any]:
+    kwargs: dict[str, Any] = watcher.trigger.serialize()[1]
+    return kwargs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"source_id": "abc"}, {"source_id": "abc", "source_name": None}),
+        ({"source_id": "*"}, {"source_id": "*"}),
+        ({"source_id": ["abc", " def ", "abc"]}, {"source_id": ["abc", "def"]}),
+        ({"source_name": " Active Directory "}, {"source_id": None, "source_name": "Active Directory"}),
+        ({"source_name": ("HR", "AD")}, {"source_name": ["HR", "AD"]}),
+        ({"source_id": "*"}, {"kind": "accounts", "accepted_statuses": ["SUCCESS", "WARNING"]}),
+        (
+            {"source_id": "*", "accepted_statuses": {"warning", "Temp_Error"}},
+            {"accepted_statuses": ["TEMPERROR", "WARNING"]},
+        ),
+        ({"source_id": "*", "accepted_statuses": None}, {"accepted_statuses": None}),
+        ({"source_id": "*", "kind": "any", "api_version": "beta"}, {"kind": "any", "api_version": "beta"}),
+        ({"source_id": "*", "poke_interval": timedelta(minutes=1)}, {"poke_interval": 60.0}),
+        (
+            {"source_id": "*", "poke_interval": 5},
+            {"poke_interval": 5.0, "sailpoint_conn_id": "sailpoint_default"},
+        ),
+    ],
+)
+def test_watches_as_told(arguments: dict[str, Any], expected: dict[str, Any]) -> None:
+    kwargs = settings(aggregation_completed(**arguments))
+    assert {name: kwargs[name] for name in expected} == expected
+    assert json.loads(json.dumps(kwargs)) == kwargs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({}, "Give either source_id or source_name"),
+        ({"source_id": "a", "source_name": "b"}, "Give either source_id or source_name"),
+        ({"source_id": []}, "source_id is empty"),
+        ({"source_id": {"a"}}, "source_id is set"),
+        ({"source_id": 5}, "source_id is int"),
+        ({"source_id": ["*", "a"]}, "which is every source, and others"),
+        ({"source_id": "{{ params.x }}"}, "is not an id"),
+        ({"source_name": ""}, "source_name '' is not a text"),
+        ({"source_name": "{{ params.x }}"}, "is a template"),
+        ({"source_id": "*", "sailpoint_conn_id": "{{ params.x }}"}, "is a template"),
+        ({"source_id": "*", "api_version": "{{ params.x }}"}, "is a template"),
+        ({"source_id": "*", "api_version": "v3"}, "api_version 'v3' is unknown"),
+        ({"source_id": "*", "kind": "other"}, "kind 'other' is unknown"),
+        ({"source_id": "*", "accepted_statuses": "OK"}, "accepted_statuses holds 'OK'"),
+        ({"source_id": "*", "poke_interval": 0}, "poke_interval 0 is out of range"),
+        ({"source_id": "*", "poke_interval": "15"}, "poke_interval '15' is out of range"),
+        ({"source_id": "*", "name": " "}, "name ' ' is not a text"),
+    ],
+)
+def test_refuses(arguments: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint.replace("{", r"\{")):
+        aggregation_completed(**arguments)
+
+
+def test_names_tell_what_is_watched_and_differ() -> None:
+    watchers = [
+        aggregation_completed("*"),
+        aggregation_completed("*", kind="any"),
+        aggregation_completed("*", accepted_statuses=None),
+        aggregation_completed(source_name="Café & Söhne"),
+        aggregation_completed([f"source-{number}" for number in range(100)]),
+    ]
+    names = [watcher.name for watcher in watchers]
+    assert names[0].startswith("sailpoint_default.accounts.*.")
+    assert names[3].startswith("sailpoint_default.accounts.Caf_S_hne.")
+    assert len(set(names)) == 5
+    assert all(len(name) < 120 and name.isascii() for name in names)
+    assert aggregation_completed("*").name == names[0]
+    assert aggregation_completed("*", name="mine").name == "mine"
+
+
+def test_airflow_takes_it_for_the_same_again() -> None:
+    """Airflow makes a new trigger whenever what a DAG file says hashes differently."""
+
+    def serialised() -> dict[str, Any]:
+        watcher = aggregation_completed(["a", "b"], accepted_statuses={"WARNING", "SUCCESS", "ERROR"})
+        with DAG("readme", schedule=[Asset("fresh", watchers=[watcher])]) as dag:
+            pass
+        (asset,) = DagSerialization.from_dict(
+            DagSerialization.to_dict(dag)
+        ).timetable.asset_condition.iter_assets()
+        return asset[1].watchers[0].trigger
+
+    first, second = serialised(), serialised()
+    assert BaseEventTrigger.hash(first["classpath"], first["kwargs"]) == BaseEventTrigger.hash(
+        second["classpath"], second["kwargs"]
+    )
+
+
+def event(*aggregations: dict[str, Any]) -> SimpleNamespace:
+    return SimpleNamespace(extra={"from_trigger": True, "payload": {"aggregations": list(aggregations)}})
+
+
+def test_reads_what_started_a_run() -> None:
+    a, b, c = ({"id": name, "completed": f"2026-03-0{day}"} for name, day in (("a", 3), ("b", 1), ("c", 2)))
+    events = {
+        "one": [event(a, b), event(b)],
+        "two": [event(c), SimpleNamespace(extra={}), SimpleNamespace(extra={"payload": "somebody else's"})],
+    }
+    assert completed_aggregations(events) == [b, c, a]
+    assert completed_aggregations({}) == []
