@@ -90,15 +90,29 @@ class Aggregations:
         kind = task.kind is not TaskKind.OTHER if self.kind is None else task.kind is self.kind
         return kind and launched_since(task, self.launched_after)
 
-    def describe(self, source: str) -> str:
+    def describe(self, sources: Sequence[str]) -> str:
         """
         Say for a person what is waited for.
 
-        :param source: id or name of the source
+        :param sources: ids or names of the sources
         """
-        what = f"an aggregation ({self.kind})" if self.kind else "an aggregation"
+        what = f"the aggregation ({self.kind})" if self.kind else "the aggregation"
         since = self.launched_after.astimezone(UTC).isoformat(" ", "seconds").replace("+00:00", " UTC")
-        return f"{what} of {source}, launched at {since} or later"
+        return f"{what} of {cut_list(sources)} launched at {since} or later"
+
+    def newest(self, tasks: Iterable[TaskStatus]) -> dict[str, TaskStatus]:
+        """
+        Pick the newest aggregation of each source: the one that decides.
+
+        :param tasks: what was seen of the sources
+        :return: by the source's id in lower case
+        """
+        newest: dict[str, TaskStatus] = {}
+        for task in filter(self.include, tasks):
+            source = (task.source_id or "").casefold()
+            if source not in newest or _order(task) > _order(newest[source]):
+                newest[source] = task
+        return newest
 
     def judge(self, source_ids: Sequence[str], tasks: Iterable[TaskStatus], now: datetime) -> Verdict:
         """
@@ -110,11 +124,7 @@ class Aggregations:
         :param tasks: what was seen of them
         :param now: the time, aware
         """
-        newest: dict[str, TaskStatus] = {}
-        for task in filter(self.include, tasks):
-            source = (task.source_id or "").casefold()
-            if source not in newest or _order(task) > _order(newest[source]):
-                newest[source] = task
+        newest = self.newest(tasks)
         opened_by: list[TaskStatus] = []
         refused: list[TaskStatus] = []
         retries: list[datetime] = []

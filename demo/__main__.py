@@ -1,9 +1,11 @@
 """
 Show the provider at work in a real Airflow, against an emulated tenant, with nothing else needed.
 
-Runs the example DAGs as they are: ``sailpoint_gate`` waits for an aggregation that is under way and then lets
-its job run; meanwhile ``sailpoint_clear_stuck_aggregations`` clears one that has been stuck for days. All of
-it lives in ``.demo`` and ends with this program, whose exit code tells whether it went as it should.
+Runs example DAGs as they are. ``sailpoint_gate`` waits for an aggregation that is under way and then lets its
+job run, and so does ``sailpoint_gate_by_source``, which knows only the names of its sources and needs no
+worker; ``sailpoint_when_aggregated`` starts when the aggregation has ended. Meanwhile
+``sailpoint_clear_stuck_aggregations`` clears one that has been stuck for days. All of it lives in ``.demo``
+and ends with this program, whose exit code tells whether it went as it should.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from harness.airflow import Airflow, AirflowError, Run
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo"
 GATE = "sailpoint_gate"
+BY_SOURCE = "sailpoint_gate_by_source"
+WHEN_AGGREGATED = "sailpoint_when_aggregated"
 CLEAN_UP = "sailpoint_clear_stuck_aggregations"
 WAIT = "wait_for_aggregation"
 LOAD = "load"
@@ -56,17 +60,18 @@ class Story:
     def go_on(self) -> None:
         """Tell what has happened since the last time."""
         self.run = self._airflow.look(self.run)
+        dag = self.run.dag_id.removeprefix("sailpoint_")
         for task in self.run.tasks:
             if task.task_id in self._ended:
                 continue
             told = self._lines.get(task.task_id, 0)
             lines = self._airflow.log(self.run, task, "airflow_provider_sptasks") if task.begun else []
             for line in lines[told:]:
-                say(f"  {task.task_id}: {_SHOWN_ID.sub('', line)}")
+                say(f"  {dag}.{task.task_id}: {_SHOWN_ID.sub('', line)}")
             self._lines[task.task_id] = max(told, len(lines))
             if task.ended:
                 self._ended.add(task.task_id)
-                say(f"  {task.task_id}: {task.state} after {task.seconds:.1f} s")
+                say(f"  {dag}.{task.task_id}: {task.state} after {task.seconds:.1f} s")
 
 
 def main() -> int:
@@ -118,7 +123,7 @@ def show(keep: bool) -> None:
             airflow.create_database(STARTED_WITHIN)
             say("Airflow: starting api-server, scheduler and dag-processor")
             airflow.start()
-            airflow.wait_until_ready([GATE, CLEAN_UP], STARTED_WITHIN)
+            airflow.wait_until_ready([GATE, BY_SOURCE, WHEN_AGGREGATED, CLEAN_UP], STARTED_WITHIN)
             say(f"Airflow {airflow.get('/api/v2/version')['version']} is ready: {airflow.url}")
             summarise(run(airflow, emulator))
             if keep:
@@ -145,28 +150,60 @@ def run(airflow: Airflow, emulator: Emulator) -> list[Run]:
     :param emulator: their tenant.
     """
     stuck = [str(task["id"]) for task in emulator.tasks() if _is_stuck(task)]
-    aggregation = emulator.add_task(source=SOURCE, duration=SECONDS).id
+    emulator.add_task(source="Workday", launched=-3600, duration=600)
     say()
-    say(f"An aggregation of {SOURCE} begins and will take {SECONDS} s")
-    say(f"DAG {GATE} starts: it waits for that, and then lets its job run")
-    gate = Story(airflow, airflow.trigger(GATE, {"task_status_id": aggregation}))
+    say(f"DAG {WHEN_AGGREGATED} is switched on: the triggerer watches for aggregations that end")
+    airflow.unpause(WHEN_AGGREGATED)
     airflow.start_triggerer()
+    say("An aggregation of Workday ended a while ago")
     say(f"Another aggregation has been stuck for days: {', '.join(stuck)}")
     say(f"DAG {CLEAN_UP} is switched on, so its run of last night starts: it clears that")
     clean_up = Story(airflow, airflow.switch_on(CLEAN_UP, STARTED_WITHIN))
+    _wait_for_the_watcher(airflow, emulator)
+    aggregation = emulator.add_task(source=SOURCE, duration=SECONDS).id
+    say(f"An aggregation of {SOURCE} begins and will take {SECONDS} s")
+    say(f"DAG {GATE} starts: it waits for that aggregation, and then lets its job run")
+    gate = Story(airflow, airflow.trigger(GATE, {"task_status_id": aggregation}))
+    say(f"DAG {BY_SOURCE} is switched on, so its run of last night starts: it needs no worker")
+    by_source = Story(airflow, airflow.switch_on(BY_SOURCE, STARTED_WITHIN))
     say()
-    _follow(airflow, [gate, clean_up])
+    _follow(airflow, [gate, by_source, clean_up])
+    when_aggregated = _follow_to_the_end(airflow, airflow.first_run(WHEN_AGGREGATED, ENDED_WITHIN))
     say()
     status = airflow.xcom(gate.run, WAIT)
     received = {name: status[name] for name in ("id", "uniqueName", "completionStatus", "duration")}
-    say(f"{LOAD} received by XCom: {json.dumps(received)}")
-    say(f"{LOAD} returned: {airflow.xcom(gate.run, LOAD)}")
+    say(f"{GATE}: {LOAD} received by XCom: {json.dumps(received)}")
+    say(f"{GATE}: {LOAD} returned: {airflow.xcom(gate.run, LOAD)}")
     _require(status["id"] == aggregation, f"that is about the task {status['id']}, not {aggregation}")
+    say(f"{BY_SOURCE}: {LOAD} returned: {json.dumps(airflow.xcom(by_source.run, LOAD))}")
+    fresh = [each["id"] for each in airflow.xcom(when_aggregated, "what_is_fresh")]
+    say(f"{WHEN_AGGREGATED} was started by: {', '.join(fresh)}")
+    _require(fresh == [aggregation], f"that is not {aggregation}")
     for task_id in stuck:
         completion_status = emulator.task(task_id)["completionStatus"]
         say(f"The stuck aggregation {task_id}: completionStatus {completion_status}")
         _require(completion_status == "Error", f"{task_id} was not cleared")
-    return [gate.run, clean_up.run]
+    return [gate.run, by_source.run, when_aggregated, clean_up.run]
+
+
+def _wait_for_the_watcher(airflow: Airflow, emulator: Emulator) -> None:
+    """Wait for its first look: what has ended before that starts no DAG."""
+    deadline = time.monotonic() + STARTED_WITHIN
+    while not any(request.query.get("sorters") == "-created" for request in emulator.requests):
+        _require(time.monotonic() < deadline, f"nobody watches after {STARTED_WITHIN:.0f} s")
+        airflow.check()
+        time.sleep(0.2)
+
+
+def _follow_to_the_end(airflow: Airflow, run: Run) -> Run:
+    deadline = time.monotonic() + ENDED_WITHIN
+    while not run.ended:
+        _require(time.monotonic() < deadline, f"DAG {run.dag_id} has not ended after {ENDED_WITHIN:.0f} s")
+        time.sleep(0.5)
+        airflow.check()
+        run = airflow.look(run)
+    _require(run.state == "success", f"DAG {run.dag_id} ended as {run.state}")
+    return run
 
 
 def _is_stuck(task: Mapping[str, object]) -> bool:

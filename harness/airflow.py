@@ -344,7 +344,7 @@ class Airflow:
         :param dag_id: of which DAG.
         :param conf: its parameters.
         """
-        self._switch_on(dag_id)
+        self.unpause(dag_id)
         run = self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
         return Run(dag_id, run["dag_run_id"], run["state"], 0.0)
 
@@ -355,7 +355,24 @@ class Airflow:
         :param dag_id: which DAG.
         :param timeout: in seconds.
         """
-        self._switch_on(dag_id)
+        self.unpause(dag_id)
+        return self.first_run(dag_id, timeout)
+
+    def unpause(self, dag_id: str) -> None:
+        """
+        Switch on a DAG.
+
+        :param dag_id: which DAG.
+        """
+        self.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+
+    def first_run(self, dag_id: str, timeout: float) -> Run:
+        """
+        Wait for the scheduler to start a run of a DAG.
+
+        :param dag_id: which DAG.
+        :param timeout: in seconds.
+        """
         deadline = time.monotonic() + timeout
         while not (runs := self.get(f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"]):
             self.check()
@@ -363,9 +380,6 @@ class Airflow:
                 raise AirflowError(f"The scheduler started no run of {dag_id} within {timeout:.0f} s.")
             time.sleep(0.2)
         return Run(dag_id, runs[0]["dag_run_id"], runs[0]["state"], 0.0)
-
-    def _switch_on(self, dag_id: str) -> None:
-        self.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
 
     def look(self, run: Run) -> Run:
         """

@@ -300,7 +300,7 @@ class SailPointAggregationSensor(Gate):
 
     def _see(self) -> Verdict:
         aggregations = self._aggregations()
-        self._narrator.begin([aggregations.describe(each) for each in self._sources()])
+        self._narrator.begin([aggregations.describe(self._sources())])
         hook = self.hook
         if self._source_ids is None:
             named = self.source_name is not None
@@ -315,13 +315,14 @@ class SailPointAggregationSensor(Gate):
         self._are_known = True
         self._linked_source = self._source_ids[0]
         seen = [task for tasks in launched.values() for task in tasks if aggregations.include(task)]
-        self._narrator.look(reversed(seen))
+        self._narrator.look(aggregations.newest(seen).values())
         return aggregations.judge(self._source_ids, seen, datetime.now(UTC))
 
     def _judge_event(self, event: dict[str, Any], seen: Sequence[TaskStatus]) -> Verdict:
-        self._narrator.look(seen)
+        aggregations = self._aggregations()
+        self._narrator.look(aggregations.newest(seen).values())
         self._linked_source = event["source_ids"][0]
-        return self._aggregations().judge(event["source_ids"], seen, datetime.now(UTC))
+        return aggregations.judge(event["source_ids"], seen, datetime.now(UTC))
 
     def _trigger_arguments(self) -> dict[str, Any]:
         launched_after, source_id, source_name = self.launched_after, self.source_id, self.source_name

@@ -141,7 +141,7 @@ class SailPointAggregationTrigger(GateTrigger):
         ids = [] if named else texts(self.source_id, "source_id", check_id)
         names = texts(self.source_name, "source_name", check_text) if named else []
         narrator = self._narrator()
-        narrator.begin([aggregations.describe(each) for each in ids or names])
+        narrator.begin([aggregations.describe(ids or names)])
         # Both in one breath: a poller lives only while somebody waits.
         source = poller(self.sailpoint_conn_id, self.api_version)
         waiter = source.join((), self.poke_interval)
@@ -156,12 +156,13 @@ class SailPointAggregationTrigger(GateTrigger):
                     continue
                 if look.missing:
                     raise source_not_found(look.missing, self.sailpoint_conn_id)
-                new = {status.id: status for status in filter(aggregations.include, look.found.values())}
-                seen.update(new)
+                seen.update(
+                    (status.id, status) for status in filter(aggregations.include, look.found.values())
+                )
                 if look.trouble is not None:
                     narrator.trouble(look.trouble)
                 else:
-                    narrator.look(new.values())
+                    narrator.look(aggregations.newest(seen.values()).values())
                     await self._link(source, ids[0])
                 del look  # or it would be kept until the next one comes
         finally:

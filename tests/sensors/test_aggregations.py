@@ -270,7 +270,7 @@ def test_xcom_and_log(tenant: Emulator, ad: Callable[..., str], capsys: pytest.C
     assert status["target"] == {"id": AD, "name": "Active Directory [source]"}
     log = capsys.readouterr().out
     assert (
-        f"Waiting for the completion of an aggregation (accounts) of {AD}, "
+        f"Waiting for the completion of the aggregation (accounts) of {AD} "
         "launched at 2020-02-29 05:00:00 UTC or later" in log
     )
     assert f"({task}) ended with SUCCESS" in log
