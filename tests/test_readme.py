@@ -19,7 +19,10 @@ from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.hooks.sailpoint import _EXTRAS, SailPointHook
-from airflow_provider_sptasks.operators.sailpoint import SailPointClearPendingTasksOperator
+from airflow_provider_sptasks.operators.sailpoint import (
+    SailPointClearPendingTasksOperator,
+    SailPointStartAggregationOperator,
+)
 from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSensor, SailPointTaskSensor
 from tests.conftest import CONNECTION, ROOT
 
@@ -62,7 +65,7 @@ def test_first_dag_runs_its_gate(tenant: Emulator) -> None:
     assert gate.poke({"ti": None}).is_done
 
 
-@pytest.mark.parametrize("section", ["Sensor", "Gates by source", "Operator"])
+@pytest.mark.parametrize("section", ["Sensor", "Gates by source", "Operator", "Starting aggregations"])
 def test_operator_examples_can_be_parsed(section: str) -> None:
     with DAG("readme"):
         for code in blocks("python", SECTIONS[section]):
@@ -125,6 +128,7 @@ def test_shell_commands() -> None:
         ("Sensor", "argument", arguments(SailPointTaskSensor)),
         ("Gates by source", "argument", arguments(SailPointAggregationSensor)),
         ("Operator", "argument", arguments(SailPointClearPendingTasksOperator)),
+        ("Starting aggregations", "argument", arguments(SailPointStartAggregationOperator)),
         ("Versions", "`api_version`", set(API_VERSIONS)),
     ],
 )
@@ -143,6 +147,7 @@ def test_client_methods() -> None:
         ("Sensor", SailPointTaskSensor),
         ("Gates by source", SailPointAggregationSensor),
         ("Operator", SailPointClearPendingTasksOperator),
+        ("Starting aggregations", SailPointStartAggregationOperator),
     ],
 )
 def test_defaults_in_tables(section: str, operator: type[BaseOperator]) -> None:
