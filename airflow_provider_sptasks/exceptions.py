@@ -8,6 +8,7 @@ What the tasks of this provider raise.
   + SailPointRequestError: the tenant refuses the request, or an argument can't be right
 * AirflowException
   + SailPointClearError: not all of the selected tasks could be cleared, or too many were selected
+  + SailPointStartError: an aggregation was not started, or the task that waits for it was stopped
 """
 
 from __future__ import annotations
@@ -33,3 +34,7 @@ class SailPointRequestError(AirflowFailException):
 
 class SailPointClearError(AirflowException):
     """Tasks could not be cleared; what was done is in the log and in the XCom."""
+
+
+class SailPointStartError(AirflowException):
+    """No aggregation was started: another one runs, or the file can't be read; or the task was stopped."""

@@ -150,3 +150,44 @@ class TestWhenAggregated:
     def test_started_by_hand_it_has_nothing_to_do(self, dags: dict[str, DAG]) -> None:
         dag_run = run(dags["sailpoint_when_aggregated"])
         assert states(dag_run) == {"what_is_fresh": "success", "load": "skipped"}
+
+
+class TestStartAndWait:
+    def test_starts_waits_and_hands_the_status_on(self, dags: dict[str, DAG], tenant: Emulator) -> None:
+        tenant.add_source("Active Directory", duration=1)
+        dag_run = run(dags["sailpoint_start_and_wait"], source_name="Active Directory")
+        assert states(dag_run) == {"aggregate": "success", "load": "success"}
+        (started,) = tenant.started
+        assert xcom(dag_run, "aggregate")["id"] == started.id
+        assert xcom(dag_run, "load").startswith("Active Directory [source]: ")
+
+    def test_waits_for_another_first(self, dags: dict[str, DAG], tenant: Emulator) -> None:
+        source = tenant.add_source("Active Directory", duration=1)
+        other = tenant.add_task(source_id=source.id, duration=3, outcome="ERROR")
+        dag_run = run(dags["sailpoint_start_and_wait"], source_name="Active Directory")
+        assert states(dag_run) == {"aggregate": "success", "load": "success"}
+        (started,) = tenant.started
+        assert xcom(dag_run, "aggregate")["id"] == started.id != other.id
+
+    def test_one_that_fails(self, dags: dict[str, DAG], tenant: Emulator) -> None:
+        tenant.add_source("Active Directory", duration=1, outcome="ERROR")
+        dag_run = run(dags["sailpoint_start_and_wait"], source_name="Active Directory")
+        assert states(dag_run) == {"aggregate": "failed", "load": "upstream_failed"}
+        assert len(tenant.started) == 1
+
+
+def test_chain_of_sources_keeps_its_order(dags: dict[str, DAG], tenant: Emulator) -> None:
+    names = ["HR", "Active Directory", "Entra ID", "SAP", "Salesforce"]
+    for name in names:
+        tenant.add_source(name, duration=0.5)
+    dag_run = run(dags["sailpoint_chain_of_sources"])
+    assert states(dag_run) == {
+        "hr": "success",
+        "active_directory": "success",
+        "rest": "success,success,success",
+        "report": "success",
+    }
+    started = [str(task.source) for task in tenant.started]
+    assert started[:2] == names[:2]
+    assert sorted(started[2:]) == sorted(names[2:])
+    assert xcom(dag_run, "report") == [f"{name} [source]" for name in names[2:]]

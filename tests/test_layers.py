@@ -25,6 +25,7 @@ LAYERS = [
     ["client.launches", "client.transport"],
     ["client.client", "client.sources"],
     ["client.clearing"],
+    ["client.starting"],
     ["client"],
     ["arguments", "exceptions"],
     ["completions", "from_trigger", "links", "waiting"],

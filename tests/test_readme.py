@@ -22,7 +22,10 @@ from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.hooks.sailpoint import _EXTRAS, SailPointHook
-from airflow_provider_sptasks.operators.sailpoint import SailPointClearPendingTasksOperator
+from airflow_provider_sptasks.operators.sailpoint import (
+    SailPointClearPendingTasksOperator,
+    SailPointStartAggregationOperator,
+)
 from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSensor, SailPointTaskSensor
 from tests.conftest import CONNECTION, ROOT
 
@@ -66,7 +69,7 @@ def test_first_dag_runs_its_gate(tenant: Emulator) -> None:
     assert gate.poke({"ti": None}).is_done
 
 
-@pytest.mark.parametrize("section", ["Sensor", "Gates by source", "Operator"])
+@pytest.mark.parametrize("section", ["Sensor", "Gates by source", "Operator", "Starting aggregations"])
 def test_operator_examples_can_be_parsed(section: str) -> None:
     with DAG("readme"):
         for code in blocks("python", SECTIONS[section]):
@@ -143,6 +146,7 @@ def test_shell_commands() -> None:
         ("Gates by source", "argument", arguments(SailPointAggregationSensor)),
         ("Operator", "argument", arguments(SailPointClearPendingTasksOperator)),
         (FRESH, "argument", set(inspect.signature(aggregation_completed).parameters)),
+        ("Starting aggregations", "argument", arguments(SailPointStartAggregationOperator)),
         ("Versions", "`api_version`", set(API_VERSIONS)),
     ],
 )
@@ -162,6 +166,7 @@ def test_client_methods() -> None:
         ("Gates by source", SailPointAggregationSensor.__init__),
         ("Operator", SailPointClearPendingTasksOperator.__init__),
         (FRESH, aggregation_completed),
+        ("Starting aggregations", SailPointStartAggregationOperator.__init__),
     ],
 )
 def test_defaults_in_tables(section: str, operator: Callable[..., Any]) -> None:

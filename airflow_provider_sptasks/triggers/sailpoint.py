@@ -13,6 +13,9 @@ from airflow_provider_sptasks.arguments import check_text, instant, texts
 from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import TaskStatus
+from airflow_provider_sptasks.client.retry import RetryPolicy
+from airflow_provider_sptasks.client.starting import clear_record
+from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.triggers._gate import GateTrigger
 from airflow_provider_sptasks.triggers._poller import Look, Poller, Waiter, backoff, poller
 from airflow_provider_sptasks.waiting import (
@@ -25,6 +28,9 @@ from airflow_provider_sptasks.waiting import (
     source_not_found,
     task_not_found,
 )
+
+# Airflow gives what a trigger does about a kill 30 seconds.
+CLEARS_WITHIN = 20.0
 
 
 class SailPointTaskTrigger(GateTrigger):
@@ -191,3 +197,25 @@ class SailPointAggregationTrigger(GateTrigger):
             async with asyncio.timeout((until - datetime.now(UTC)).total_seconds()):
                 return await waiter.look()
         return None
+
+
+class SailPointStartedTaskTrigger(SailPointTaskTrigger):
+    """
+    Waits for a task that the Airflow task started, and clears its record when a user kills that.
+
+    The aggregation itself is not stopped by that. Airflow tells triggers of a kill from 3.3 on.
+    """
+
+    async def on_kill(self) -> None:
+        """Clear the record, unless the task has ended."""
+        for task_status_id in texts(self.task_status_id, "task_status_id", check_id):
+            status = await asyncio.to_thread(self._clear, task_status_id)
+            if status is not None:
+                self.log.info(
+                    "Cleared the record of %s. The aggregation itself is not stopped by that", status
+                )
+
+    def _clear(self, task_status_id: str) -> TaskStatus | None:
+        retry = RetryPolicy(deadline=CLEARS_WITHIN)
+        with SailPointHook(self.sailpoint_conn_id, self.api_version, retry=retry).client as client:
+            return clear_record(client, task_status_id)
