@@ -14,7 +14,7 @@ from airflow_provider_sptasks.sensors.sailpoint import SailPointTaskSensor
 
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke", "poke_interval": 3},
-    "reschedule": {"mode": "reschedule", "poke_interval": 15},
+    "reschedule": {"mode": "reschedule", "poke_interval": 20},
     "deferrable": {"deferrable": True, "end_from_trigger": False},
     "zero_worker": {"deferrable": True, "start_from_trigger": True},
 }
@@ -29,8 +29,8 @@ def gate(task_id: str, mode: str, which: str = "task_status_id", **arguments: An
         task_status_id=f"{{{{ params.{which} }}}}",
         sailpoint_conn_id="{{ params.sailpoint_conn_id }}",
         not_found_grace=TIMEOUT,
-        retries=2,
-        retry_delay=timedelta(seconds=1),
+        retries=5,
+        retry_delay=timedelta(seconds=5),
         **(MODES[mode] | arguments),
     )
 
