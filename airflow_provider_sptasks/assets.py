@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.sdk import AssetWatcher
 
-from airflow_provider_sptasks.arguments import check_api_version, check_text, is_template, texts
+from airflow_provider_sptasks.arguments import check_api_version, check_choice, check_text, is_template, texts
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.completions import AGGREGATIONS
 from airflow_provider_sptasks.triggers.completions import (
@@ -63,8 +63,6 @@ def aggregation_completed(
     """
     if (source_id is None) == (source_name is None):
         raise ValueError("Give either source_id or source_name; source_id='*' is every source.")
-    if kind not in KINDS:
-        raise ValueError(f"kind {kind!r} is unknown. Use one of {', '.join(KINDS)}.")
     check_api_version(api_version)
     accepted = completion_statuses(accepted_statuses)
     ids = None if source_id is None else _sources(source_id, "source_id", _check_id_or_every)
@@ -74,7 +72,7 @@ def aggregation_completed(
     trigger = SailPointAggregationCompletedTrigger(
         source_id=ids,
         source_name=names,
-        kind=kind,
+        kind=check_choice(kind, "kind", KINDS),
         accepted_statuses=None if accepted is None else sorted(each.value for each in accepted),
         sailpoint_conn_id=_literal(sailpoint_conn_id, "sailpoint_conn_id"),
         api_version=None if api_version is None else _literal(api_version, "api_version"),

