@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -136,24 +136,30 @@ def _wait(contender: Contender, waiting: int) -> Outcome:
     tenant = context.Process(target=_tenant, args=(there,))
     tenant.start()
     try:
-        url, uri, token = here.recv()
-        # The process has to start, and all of them to be looked at once.
-        settled = 10 + waiting * 0.003
-        first_end, last_end, cut = _ends(waiting)
-        here.send((contender.trigger == "http_sensor", waiting, settled + first_end, settled + last_end))
-        first, tasks = here.recv()
+        url, uri, token, first = here.recv()
         given = {
             "trigger": contender.trigger,
             "interval": INTERVAL,
             "url": url,
             "token": token,
             "first": first,
-            "ids": [task_id for task_id, _ in tasks],
-            "ends": [end for _, end in tasks],
-            "settled": time.time() + settled,
-            "until": time.time() + settled + (3 if contender is FLOOR else cut),
         }
-        probe = _probe(given, url, f"{uri}/?poll_share={contender.share}")
+
+        def tasks() -> dict[str, Any]:
+            # All of them have to be started, and to be looked at once.
+            settled = 5 + waiting * 0.003
+            first_end, last_end, cut = _ends(waiting)
+            appear = contender.trigger == "http_sensor"
+            here.send((appear, waiting, settled + first_end, settled + last_end))
+            now, lives = time.time(), here.recv()
+            return {
+                "ids": [task_id for task_id, _ in lives],
+                "ends": [end for _, end in lives],
+                "settled": now + settled,
+                "until": now + settled + (3 if contender is FLOOR else cut),
+            }
+
+        probe = _probe(given, tasks, f"{uri}/?poll_share={contender.share}")
         here.send("log")
         sent = here.recv()
     finally:
@@ -176,7 +182,9 @@ def _tenant(pipe: Connection) -> None:
             "client_secret": emulator.client_secret,
         }
         token = requests.post(f"{emulator.url}/oauth/token", data=form, timeout=30).json()["access_token"]
-        pipe.send((emulator.url, emulator.connection_uri, token))
+        # The others take a task that is there for one that has ended.
+        first = emulator.add_task("first", launched=86_400, duration=None)
+        pipe.send((emulator.url, emulator.connection_uri, token, first.id))
         appear, waiting, first_end, last_end = pipe.recv()
         tasks = []
         for number in range(waiting):
@@ -186,31 +194,37 @@ def _tenant(pipe: Connection) -> None:
                 source=f"Source {number % SOURCES}", launched=end - lasts, duration=lasts
             )
             tasks.append((task.id, task.launched + lasts))
-        first = emulator.add_task(launched=3600 if appear else -100, duration=None)
-        pipe.send((first.id, tasks))
+        pipe.send(tasks)
         pipe.recv()
         pipe.send([(request.at, request.status) for request in emulator.requests if request.api_version])
         pipe.recv()  # until it is terminated
 
 
-def _probe(given: dict[str, Any], url: str, connection: str) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as home:
-        finished = subprocess.run(
+def _probe(given: dict[str, Any], tasks: Callable[[], dict[str, Any]], connection: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as home, tempfile.TemporaryFile("w+") as errors:
+        env = {
+            "AIRFLOW_HOME": home,
+            "AIRFLOW_CONN_SAILPOINT_DEFAULT": connection,
+            "AIRFLOW_CONN_TENANT": given["url"],
+        }
+        with subprocess.Popen(
             [sys.executable, "-m", "benchmarks.waiting_probe"],
-            input=json.dumps(given),
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
             text=True,
-            env={
-                **os.environ,
-                "AIRFLOW_HOME": home,
-                "AIRFLOW_CONN_SAILPOINT_DEFAULT": connection,
-                "AIRFLOW_CONN_TENANT": url,
-            },
-            check=False,
-        )
-    if finished.returncode:
-        raise SystemExit(f"{given['trigger']} failed:\n{finished.stderr[-5000:]}")
-    answer: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
+            env={**os.environ, **env},
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            print(json.dumps(given), file=process.stdin, flush=True)
+            if process.stdout.readline():
+                print(json.dumps(tasks()), file=process.stdin, flush=True)
+            output = process.stdout.read()
+        if process.returncode:
+            errors.seek(0)
+            raise SystemExit(f"{given['trigger']} failed:\n{errors.read()[-5000:]}")
+    answer: dict[str, Any] = json.loads(output)
     return answer
 
 

@@ -1,10 +1,10 @@
 """
 Waits for many tasks in one event loop, in a fresh process, as Airflow's triggerer does.
 
-Input, on standard input: ``{"trigger": name, "interval": of the contenders, "url": of the tenant,
-"token": for it, "first": id, "ids": [id], "ends": [when each ends], "settled": when to measure from,
-"until": when to stop}``; times are in seconds since the epoch. Airflow's own code runs the triggers and logs
-for them; it is not connected to an Airflow.
+Input, on standard input, in a line each: ``{"trigger": name, "interval": of the contenders, "url": tenant,
+"token": for it, "first": id}``, and when it has said that it is ready, ``{"ids": [id], "ends": [when each
+ends], "settled": when to measure from, "until": when to stop}``, in seconds since the epoch. Airflow's own
+code runs the triggers and logs for them; it is not connected to an Airflow.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def http_sensor(given: dict[str, Any], task_id: str) -> BaseTrigger:
 def ours(_given: dict[str, Any], task_id: str) -> BaseTrigger:
     return SailPointTaskTrigger(
         task_id,
-        not_found_grace=60.0,
+        not_found_grace=86_400.0,
         accepted_statuses=["SUCCESS", "WARNING"],
         sailpoint_conn_id="sailpoint_default",
         api_version=None,
@@ -179,8 +179,10 @@ async def measure(
     seen = Seen()
     runner.events = seen  # type: ignore[assignment]
     # The first waiter loads modules and starts threads, which no other needs.
-    await start(runner, [make(given, given["first"])], 0, given["settled"])
+    await start(runner, [make(given, given["first"])], 0, float("inf"))
     await asyncio.sleep(2)
+    print("ready", flush=True)
+    given |= json.loads(await asyncio.to_thread(sys.stdin.readline))
     pauses = Pauses()
     watch = asyncio.create_task(pauses.watch())
     empty = memory()
@@ -228,7 +230,7 @@ async def start(runner: TriggerRunner, triggers: Iterable[BaseTrigger], first: i
 
 
 def main() -> None:
-    given = json.load(sys.stdin)
+    given = json.loads(sys.stdin.readline())
     with Path(os.devnull).open("wb", buffering=0) as log:
         reset_logging()  # type: ignore[no-untyped-call]
         configure_logging(json_output=True, output=log, sending_to_supervisor=True)
