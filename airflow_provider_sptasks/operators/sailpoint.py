@@ -400,8 +400,9 @@ class SailPointStartAggregationOperator(BaseOperator):
       kind that was launched since the DAG run started, and starts one where there is none. So it never starts
       a second one, but one that SailPoint's schedule or somebody else launched meanwhile counts as its own.
 
-    A task that is cleared after it ended, or while it is deferred, starts a new aggregation when it runs
-    again. Airflow treats one that is cleared while it runs on a worker as a retry, so it attaches.
+    A task that a user clears starts a new aggregation when it runs again; while the one before still runs,
+    ``if_running`` says what to do. Before Airflow 3.3, one that is cleared while it runs on a worker counts
+    as a retry.
 
     The credentials need the scope ``idn:sources:manage`` for accounts, ``idn:entitlement:manage`` and a
     personal access token for entitlements, and ``idn:task-management:read``. See
@@ -771,13 +772,15 @@ class SailPointStartAggregationOperator(BaseOperator):
         client = self.hook.client.with_retry(RetryPolicy(deadline=CLEARS_WITHIN))
         try:
             status = clear_record(client, task_status_id)
-            if status is not None and memory is not None:
-                # What was given up must not be what the next run attaches to.
-                memory.note(None)
-        except (SailPointError, AirflowRuntimeError) as error:
+        except SailPointError as error:
             self.log.warning("The record of %s could not be cleared: %s", task_status_id, error)
             return
         if status is not None:
+            if memory is not None:
+                # What was given up must not be what the next run attaches to. A task that was cleared has
+                # another id by now, and nothing to forget.
+                with suppress(AirflowRuntimeError):
+                    memory.note(None)
             self.log.info("Cleared the record of %s. The aggregation itself is not stopped by that", status)
 
     def _signed_in(self, call: Callable[[], T]) -> T:
