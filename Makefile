@@ -40,7 +40,7 @@ demo: $(INSTALLED)
 test: lint $(SDK1_INSTALLED) $(SDK2_INSTALLED)
 	@SAILPOINT_SDK1_PYTHON="$(CURDIR)/.venv-sdk1/bin/python" \
 	SAILPOINT_SDK2_PYTHON="$(CURDIR)/.venv-sdk2/bin/python" \
-	.venv/bin/python -m pytest $(PYTEST_ARGS)
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
 	@.venv/bin/ruff check --quiet .
