@@ -401,8 +401,8 @@ class SailPointStartAggregationOperator(BaseOperator):
       a second one, but one that SailPoint's schedule or somebody else launched meanwhile counts as its own.
 
     A task that a user clears starts a new aggregation when it runs again; while the one before still runs,
-    ``if_running`` says what to do. Before Airflow 3.3, one that is cleared while it runs on a worker counts
-    as a retry.
+    ``if_running`` says what to do. In Airflow 3.0, one that is cleared while it runs on a worker counts as
+    a retry.
 
     The credentials need the scope ``idn:sources:manage`` for accounts, ``idn:entitlement:manage`` and a
     personal access token for entitlements, and ``idn:task-management:read``. See
