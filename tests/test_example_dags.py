@@ -176,6 +176,16 @@ class TestStartAndWait:
         assert len(tenant.started) == 1
 
 
+def test_clear_then_start(dags: dict[str, DAG], tenant: Emulator) -> None:
+    source = tenant.add_source("Active Directory", duration=1)
+    stuck = tenant.add_task(source_id=source.id, launched=-3 * DAY, duration=None)
+    dag_run = run(dags["sailpoint_clear_then_start"], source_id=source.id)
+    assert states(dag_run) == dict.fromkeys(("clear_stuck", "aggregate", "load"), "success")
+    assert tenant.task(stuck.id)["completionStatus"] == "Error"
+    (started,) = tenant.started
+    assert xcom(dag_run, "aggregate")["id"] == started.id
+
+
 def test_chain_of_sources_keeps_its_order(dags: dict[str, DAG], tenant: Emulator) -> None:
     names = ["HR", "Active Directory", "Entra ID", "SAP", "Salesforce"]
     for name in names:

@@ -20,6 +20,7 @@ from airflow_provider_sptasks.assets import aggregation_completed
 from airflow_provider_sptasks.client.api import API_VERSIONS
 from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.models import TaskStatus
+from airflow_provider_sptasks.client.sources import SourcesClient
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.hooks.sailpoint import _EXTRAS, SailPointHook
 from airflow_provider_sptasks.operators.sailpoint import (
@@ -157,6 +158,8 @@ def test_tables_are_complete(section: str, heading: str, expected: set[str]) -> 
 def test_client_methods() -> None:
     public = {name for name, it in vars(TaskStatusClient).items() if name[0] != "_" and callable(it)}
     assert set(first_column("Hook", "method of `client`")) == public - {"with_retry", "close"}
+    public = {name for name, it in vars(SourcesClient).items() if name[0] != "_" and callable(it)}
+    assert set(first_column("Hook", "method of `sources`")) == public - {"with_retry"}
 
 
 @pytest.mark.parametrize(
