@@ -2,8 +2,8 @@
 Clear what is stuck of a source, then start its aggregation, wait for it, and load what it brought.
 
 SailPoint starts no aggregation of a source while another one runs, or seems to: one that is stuck blocks
-those that come after it. Needs the connection ``sailpoint_default`` with a personal access token of a user who
-has the scopes ``idn:task-management:write`` and ``idn:sources:manage``. Trigger it with
+those that come after it. Needs the connection ``sailpoint_default`` with a personal access token of a user
+who has the scopes ``idn:task-management:write`` and ``idn:sources:manage``. Trigger it with
 ``{"source_id": "<id of the source>"}``.
 """
 
