@@ -52,13 +52,6 @@ SUCCESSOR = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares an Airflow in one process, while another one runs the rest."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group("airflow"))
-
-
 class Wait:
     """
     Gates in every mode that wait for a task of SailPoint, which ends when a test wants it to.
