@@ -25,7 +25,8 @@ UV := .venv/bin/uv --quiet
 INSTALL := $(UV) pip install --constraints constraints.txt --build-constraints constraints.txt
 
 help:
-	@echo "make demo     show a gate, and a stuck task being cleared, in a real Airflow, with no tenant"
+	@echo "make demo     show gates, a DAG that starts when data is fresh, and a stuck task being cleared, in a"
+	@echo "              real Airflow, with no tenant"
 	@echo "              (KEEP=1 leaves it running, to look around in Airflow's UI)"
 	@echo "make test     lint, types and tests (PYTEST_ARGS='-k sensor' for some of them)"
 	@echo "make lint     ruff and mypy"
@@ -40,7 +41,7 @@ demo: $(INSTALLED)
 test: lint $(SDK1_INSTALLED) $(SDK2_INSTALLED)
 	@SAILPOINT_SDK1_PYTHON="$(CURDIR)/.venv-sdk1/bin/python" \
 	SAILPOINT_SDK2_PYTHON="$(CURDIR)/.venv-sdk2/bin/python" \
-	.venv/bin/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
+	.venv/bin/python -m pytest --numprocesses 2 $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
 	@.venv/bin/ruff check --quiet .

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import logging
 
-from benchmarks import clearing, imports, waiting
+from benchmarks import clearing, gates, imports, waiting
 from benchmarks.tables import machine
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("which", nargs="?", choices=["imports", "waiting", "clearing"], help="only this one")
+    parser.add_argument(
+        "which", nargs="?", choices=["imports", "waiting", "gates", "clearing"], help="only this one"
+    )
     parser.add_argument("--quick", action="store_true", help="smaller: ten minutes instead of half an hour")
     parser.add_argument("--tasks", type=int, help=f"how many tasks to clear (default {clearing.TASKS:,})")
     options = parser.parse_args()
@@ -24,6 +26,8 @@ def main() -> None:
         print(f"{imports.run(quick=options.quick)}\n", flush=True)
     if options.which in (None, "waiting"):
         print(f"{waiting.run(quick=options.quick)}\n", flush=True)
+    if options.which in (None, "gates"):
+        print(f"{gates.run(quick=options.quick)}\n", flush=True)
     if options.which in (None, "clearing"):
         print(clearing.run(quick=options.quick, tasks=options.tasks))
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,6 +29,16 @@ os.environ.pop(CONNECTION, None)
 
 def pytest_unconfigure() -> None:
     _home.cleanup()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep what shares a real Airflow in one process, while another one runs the rest."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = lambda nodeid: "airflow" if nodeid.startswith("tests/airflow/") else nodeid
+    return scheduler
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,6 @@ class Gate(BaseSensorOperator):
         self.deferrable = deferrable
         self.start_from_trigger = check_flag(start_from_trigger, "start_from_trigger")
         # Not by its own name: where a plugin listens to anything, Airflow refuses DAGs with that attribute.
-        # Not by its own name: where a plugin listens to anything, Airflow refuses DAGs with that attribute.
         self._end_from_trigger = check_flag(end_from_trigger, "end_from_trigger")
         check_api_version(api_version)
         self._accepted = completion_statuses(accepted_statuses)

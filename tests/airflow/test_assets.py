@@ -24,9 +24,6 @@ from harness.airflow import Airflow, AirflowError
 from harness.servers import PostgreSQL
 from tests.airflow.conftest import PATIENCE, SETTINGS, connect
 
-# What shares an Airflow, in one process, while another one runs the rest.
-pytestmark = pytest.mark.xdist_group("airflow")
-
 log = logging.getLogger(__name__)
 
 DAGS = Path(__file__).parent / "watchers"

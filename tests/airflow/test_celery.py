@@ -20,9 +20,6 @@ from tests.airflow.conftest import (
     triggerer_is_killed,
 )
 
-# What shares an Airflow, in one process, while another one runs the rest.
-pytestmark = pytest.mark.xdist_group("airflow")
-
 
 @pytest.fixture
 def large_airflow(

@@ -11,9 +11,6 @@ from harness.airflow import Airflow, Run
 from tests.airflow.conftest import PATIENCE
 from tests.airflow.dags.gates import MODES
 
-# What shares an Airflow, in one process, while another one runs the rest.
-pytestmark = pytest.mark.xdist_group("airflow")
-
 each_mode = pytest.mark.parametrize("mode", MODES)
 
 

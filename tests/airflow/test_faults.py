@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 from harness.airflow import Airflow
 from tests.airflow.conftest import FIRST_TRY, HAMMER, IN_TRIGGERER, PATIENCE, SUCCESSOR, Trouble
 from tests.airflow.dags.gates import MODES
-
-# What shares an Airflow, in one process, while another one runs the rest.
-pytestmark = pytest.mark.xdist_group("airflow")
 
 
 def test_secret_rotated_and_connection_changed_in_mid_wait(waits: dict[str, Trouble]) -> None:

@@ -12,9 +12,6 @@ from harness.airflow import Airflow, Run
 from tests.airflow.conftest import PATIENCE, settle
 from tests.airflow.dags.starts import TASKS
 
-# What shares an Airflow, in one process, while another one runs the rest.
-pytestmark = pytest.mark.xdist_group("airflow")
-
 WAITING = dict.fromkeys(TASKS, "running") | {"deferred": "deferred"}
 
 
