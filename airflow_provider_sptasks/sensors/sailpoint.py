@@ -133,8 +133,10 @@ class SailPointTaskSensor(Gate):
     def _see(self) -> Verdict:
         ids = self._ids()
         self._narrator.begin(ids)
+        # Before the look, which may take long: the first one never tells, unless there is no grace.
+        must_exist = self._first_look is not None and datetime.now(UTC) - self._first_look >= self._grace
         found = self.hook.client.find(ids)
-        if self._first_look is not None and datetime.now(UTC) - self._first_look >= self._grace:
+        if must_exist:
             for missing in [each for each in ids if each not in found]:
                 try:
                     found[missing] = self.hook.client.get(missing)

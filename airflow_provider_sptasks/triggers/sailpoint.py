@@ -61,7 +61,7 @@ class SailPointTaskTrigger(GateTrigger):
         accepted = completion_statuses(self.accepted_statuses)
         narrator = self._narrator()
         narrator.begin(ids)
-        not_found_until = time.monotonic() + self.not_found_grace
+        not_found_until: float | None = None
         # Both in one breath: a poller lives only while somebody waits.
         source = poller(self.sailpoint_conn_id, self.api_version)
         waiter = source.join(ids, self.poke_interval)
@@ -70,7 +70,9 @@ class SailPointTaskTrigger(GateTrigger):
                 look = await waiter.look()
                 if look.trouble is not None:
                     narrator.trouble(look.trouble)
-                if look.missing and time.monotonic() >= not_found_until:
+                if look.missing and not_found_until is None:
+                    not_found_until = time.monotonic() + self.not_found_grace
+                if not_found_until is not None and time.monotonic() >= not_found_until:
                     await self._confirm(source, look)
                 seen.update(look.found)
                 if look.found or look.missing:
