@@ -154,6 +154,7 @@ def run(airflow: Airflow, emulator: Emulator) -> list[Run]:
     say()
     say(f"DAG {WHEN_AGGREGATED} is switched on: the triggerer watches for aggregations that end")
     airflow.unpause(WHEN_AGGREGATED)
+    airflow.parse_again(WHEN_AGGREGATED)
     airflow.start_triggerer()
     say("An aggregation of Workday ended a while ago")
     say(f"Another aggregation has been stuck for days: {', '.join(stuck)}")

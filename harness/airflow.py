@@ -366,6 +366,15 @@ class Airflow:
         """
         self.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
 
+    def parse_again(self, dag_id: str) -> None:
+        """
+        Have a DAG's file parsed now, upon which its asset watchers begin, if the DAG is switched on.
+
+        :param dag_id: which DAG.
+        """
+        token = self.get(f"/api/v2/dags/{dag_id}")["file_token"]
+        self.call("PUT", f"/api/v2/parseDagFile/{token}")
+
     def first_run(self, dag_id: str, timeout: float) -> Run:
         """
         Wait for the scheduler to start a run of a DAG.
