@@ -93,6 +93,10 @@ class GateTrigger(BaseTrigger):
         """Wait, and yield what was seen in the end."""
         ends_here = self._may_end_here()
         self._forget_other_tasks()
+        # Before it waits: the first time, Airflow loads its plugins for that, which takes seconds.
+        if ends_here and await asyncio.to_thread(success_is_listened_to):
+            self.log.info("A success will end on a worker: a plugin listens to it")
+            ends_here = False
         seen: dict[str, TaskStatus] = {}
         event: dict[str, Any] = {}
         verdict = Verdict(is_done=False)
@@ -135,9 +139,6 @@ class GateTrigger(BaseTrigger):
 
     async def _end(self, xcom: Any) -> bool:
         """Do what a worker would do at the end; say whether that is all there is to do."""
-        if await asyncio.to_thread(success_is_listened_to):
-            self.log.info("The success ends on a worker: a plugin listens to it")
-            return False
         try:
             if self.do_xcom_push:
                 from airflow.sdk.execution_time.xcom import XCom
