@@ -226,7 +226,9 @@ class _Line(ABC, Generic[AnyTurn]):
         """
         turns: list[AnyTurn] = []
         while len(turns) < most and self.due <= latest:
-            turns.append(heapq.heappop(self._queue)[2])
+            turn = heapq.heappop(self._queue)[2]
+            turn.due = math.inf  # it may stand in the queue more than once, and must not be taken again
+            turns.append(turn)
         return turns
 
     @staticmethod
@@ -555,6 +557,7 @@ class Poller:
         self, line: _Line[Any], turns: Sequence[Any], error: SailPointError, failures: int
     ) -> None:
         for turn in turns:
+            turn.due = self._loop.time()
             line.enqueue(turn)
             turn.forget()  # so that the next look is news: the trouble is over
             for waiter in turn.waiters:

@@ -237,6 +237,23 @@ def test_versions_whose_list_holds_completed_tasks_only(tenant: Emulator, versio
     run(main)
 
 
+def test_who_stands_in_the_queue_twice_is_looked_at_once(tenant: Emulator) -> None:
+    """As after a look that failed, when somebody joined while it was under way."""
+    (ad,) = sources(tenant, 1)
+
+    async def main() -> None:
+        source, waiter = join([ad])
+        await waiter.look()
+        (turn,) = source._sources.turns.values()
+        turn.due = asyncio.get_running_loop().time()
+        for _ in range(2):
+            source._sources.enqueue(turn)
+        assert source._sources.take(10, turn.due) == [turn]
+        waiter.leave()
+
+    run(main)
+
+
 def test_overlap_covers_what_waits_to_be_launched() -> None:
     from airflow_provider_sptasks.client.launches import QUEUED
 
