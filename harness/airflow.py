@@ -35,6 +35,8 @@ GRACE = 5.0
 PAGE = 100
 # A look costs the api-server a tenth of a second of its core.
 LOOK_EVERY = 1.0
+# Below what Linux, macOS and Windows hand out.
+PORTS = range(20_000, 32_768)
 PLUGINS = Path(__file__).parent / "plugins"
 
 
@@ -585,10 +587,17 @@ class Airflow:
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """
+    Return a port that nothing listens on.
+
+    Not one of those that systems hand out to whoever asks for any: somebody else would get it until it is
+    listened on, and then what is sent here.
+    """
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 def end(
