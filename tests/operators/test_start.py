@@ -40,7 +40,7 @@ from airflow_provider_sptasks.exceptions import (
     SailPointTaskNotFoundError,
 )
 from airflow_provider_sptasks.links import SailPointAggregationLink
-from airflow_provider_sptasks.operators import sailpoint
+from airflow_provider_sptasks.operators import _start
 from airflow_provider_sptasks.operators.sailpoint import SailPointStartAggregationOperator
 from airflow_provider_sptasks.triggers.sailpoint import SailPointStartedTaskTrigger, SailPointTaskTrigger
 from tests.conftest import CONNECTION, ROOT
@@ -276,7 +276,7 @@ class TestOutcomes:
     def test_one_that_is_forgotten(
         self, tenant: Emulator, source: str, mode: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sailpoint, "NOT_FOUND_GRACE", 0.3)
+        monkeypatch.setattr(_start, "NOT_FOUND_GRACE", 0.3)
         task = Task()
         started_once = run(task, wait_for_completion=False)
         tenant.clock.advance(91 * 86_400)
