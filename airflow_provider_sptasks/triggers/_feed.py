@@ -14,7 +14,6 @@ import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_sptasks.arguments import cut_list
 from airflow_provider_sptasks.client.api import MAX_PAGE_SIZE
-from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
+from airflow_provider_sptasks.client.errors import SailPointError
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
 from airflow_provider_sptasks.client.retry import RetryPolicy
@@ -37,6 +36,7 @@ from airflow_provider_sptasks.completions import (
     created_second,
 )
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
+from airflow_provider_sptasks.triggers._tenant import IDS_IN_A_REQUEST, JITTER, Tenant
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +49,6 @@ LONGEST_BACKOFF = 60.0
 REFUSED = 300.0
 # A look for somebody who needs more than the last one had comes as soon as that.
 SHORTEST = 1.0
-# Between processes that were started together, looks drift apart by up to this part.
-JITTER = 0.1
-# So many ids of 32 digits fit in a request line of 8 KB.
-IDS_IN_A_REQUEST = 200
 
 
 class Store(Protocol):
@@ -141,10 +137,10 @@ class Reader:
         found: list[TaskStatus] = []
         if cursor is None and look.has_pending:
             # There is nothing in it that could get lost.
-            self._confirmed = cursor = await news.feed.work(lambda: Cursor.begin(look, self.selection))
+            self._confirmed = cursor = await news.feed.tenant.work(lambda: Cursor.begin(look, self.selection))
         elif cursor is not None and cursor.is_covered_by(look):
             before = cursor
-            cursor, found = await news.feed.work(lambda: before.read(look, self.selection))
+            cursor, found = await news.feed.tenant.work(lambda: before.read(look, self.selection))
         else:
             news.feed.hurry()
             return []
@@ -195,15 +191,16 @@ class Feed:
     """
 
     def __init__(self, sailpoint_conn_id: str, api_version: str | None) -> None:
-        self._sailpoint_conn_id = sailpoint_conn_id
-        self._api_version = api_version
+        self.tenant = Tenant(
+            sailpoint_conn_id,
+            api_version,
+            retry=RetryPolicy(deadline=PATIENCE, max_attempts=3),
+            thread="sailpoint-completions",
+        )
         self.readers: dict[Reader, None] = {}
-        self._hook: SailPointHook | None = None
         self._requests = 0
         self._needed = asyncio.Event()
         self._hurried = asyncio.Event()
-        # Of its own, so that slow answers delay nobody else's events.
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sailpoint-completions")
 
     def join(self, reader: Reader) -> None:
         """Look for somebody from now on."""
@@ -223,7 +220,7 @@ class Feed:
 
     def close(self) -> None:
         """Let go of the thread."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self.tenant.close()
 
     async def news(self) -> AsyncIterator[News]:
         """Look again and again, for as long as somebody watches."""
@@ -231,7 +228,7 @@ class Feed:
         while True:
             await self._needed.wait()
             self._hurried.clear()
-            yield News(self, await self.insist(self._look, f"completions of {self._sailpoint_conn_id}"))
+            yield News(self, await self.insist(self._look, f"completions of {self.tenant.sailpoint_conn_id}"))
             await asyncio.sleep(SHORTEST)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval() - SHORTEST):
@@ -240,13 +237,13 @@ class Feed:
     def _interval(self) -> float:
         """How long to the next look: no longer than wanted, unless looks take up more than their share."""
         wanted = min((reader.poke_interval for reader in self.readers), default=math.inf)
-        share = self._hook.settings.poll_share if self._hook else 1.0
+        share = self.tenant.hook.settings.poll_share if self.tenant.hook else 1.0
         interval = max(wanted, self._requests * WINDOW / (TENANT_LIMIT * share))
         return interval * random.uniform(1 - JITTER, 1)  # noqa: S311 - no secret
 
     async def _look(self) -> Look:
         needs = _Needs.of([reader.cursor for reader in self.readers])
-        return await self._ask(lambda hook: self._see(hook, needs))
+        return await self.tenant.ask(lambda hook: self._see(hook, needs))
 
     def _see(self, hook: SailPointHook, needs: _Needs) -> Look:
         tasks: dict[str, TaskStatus] = {}
@@ -264,14 +261,6 @@ class Feed:
         self._requests = read // MAX_PAGE_SIZE + 1 + math.ceil(len(needs.asked) / IDS_IN_A_REQUEST)
         return Look(tasks, since, needs.asked, newest, needs.has_newcomer)
 
-    async def work(self, work: Callable[[], T]) -> T:
-        """
-        Do something in the feed's thread that may take long enough for others to notice.
-
-        :param work: what to do
-        """
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-
     async def find_sources(self, names: Sequence[str]) -> frozenset[str]:
         """
         Find the ids of sources, in lower case.
@@ -283,7 +272,7 @@ class Feed:
             return frozenset(hook.sources.find_by_name(name).id.casefold() for name in names)
 
         return await self.insist(
-            lambda: self._ask(find), f"sources of {self._sailpoint_conn_id}: {cut_list(names)}"
+            lambda: self.tenant.ask(find), f"sources of {self.tenant.sailpoint_conn_id}: {cut_list(names)}"
         )
 
     async def insist(self, attempt: Callable[[], Awaitable[T]], what: str) -> T:
@@ -311,29 +300,11 @@ class Feed:
 
     def _backoff(self, error: Exception, failures: int) -> float:
         if _is_refusal(error):
-            self._hook = None  # somebody may correct the connection
+            self.tenant.forget()
             return REFUSED
         told = error.retry_after if isinstance(error, SailPointError) else None
         wait = max(min(2.0 ** min(failures, 10), LONGEST_BACKOFF), told or 0.0)
         return wait * random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
-
-    async def _ask(self, question: Callable[[SailPointHook], T]) -> T:
-        """Ask once; after a 401 once more with the connection read again."""
-        try:
-            return await self._in_thread(question)
-        except UnauthorizedError:
-            self._hook = None
-            return await self._in_thread(question)
-
-    async def _in_thread(self, question: Callable[[SailPointHook], T]) -> T:
-        if self._hook is None:
-            retry = RetryPolicy(deadline=PATIENCE, max_attempts=3)
-            hook = SailPointHook(self._sailpoint_conn_id, self._api_version, retry=retry)
-            # Not in the feed's own thread, which may be busy with another question.
-            await asyncio.to_thread(hook.get_conn)
-            self._hook = hook
-        hook = self._hook
-        return await self.work(lambda: question(hook))
 
 
 @dataclass(frozen=True)

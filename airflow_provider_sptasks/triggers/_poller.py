@@ -18,7 +18,6 @@ import random
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -27,15 +26,14 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
-
-from airflow_provider_sptasks.client.errors import BadRequestError, SailPointError, UnauthorizedError
+from airflow_provider_sptasks.client.errors import BadRequestError, SailPointError
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import Source, TaskStatus
 from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import DEFAULT_POLL_SHARE, ClientSettings
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
+from airflow_provider_sptasks.triggers._tenant import IDS_IN_A_REQUEST, JITTER, Tenant
 
 log = logging.getLogger(__name__)
 
@@ -43,22 +41,18 @@ T = TypeVar("T")
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-# So many ids of 32 digits fit in a request line of 8 KB.
-IDS_IN_A_REQUEST = 200
 # Nobody is looked at more often than that, unless it asks for it with its own interval. A larger share than
 # the default makes it shorter in proportion: then a lone gate is looked at as often as a thousand.
 SHORTEST_ROUND = 5.0
 # Those whose turn comes within this part of a round ride along.
 RIDE_ALONG = 0.5
-# Between processes that were started together, rounds drift apart by up to this part.
-JITTER = 0.1
 # Those who are told run in the same breath: more of them would keep the event loop from everybody else.
 TOLD_AT_ONCE = 5
 LONGEST_BACKOFF = 30.0
 # A source is asked for what it launched since what was seen last, less this: for what may show up late, and
 # what waits to be launched.
 OVERLAP = timedelta(minutes=15)
-# Airflow says that a connection doesn't exist also while its API server is restarting.
+# For how long a connection that can't be found is looked for again.
 CONNECTION_GRACE = 60.0
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str | None], Poller]] = (
@@ -328,8 +322,6 @@ class Poller:
     def __init__(
         self, sailpoint_conn_id: str, api_version: str | None, *, on_close: Callable[[], object]
     ) -> None:
-        self._sailpoint_conn_id = sailpoint_conn_id
-        self._api_version = api_version
         self._on_close = on_close
         self._loop = asyncio.get_running_loop()
         self._tasks = _Tasks()
@@ -339,9 +331,13 @@ class Poller:
         self._source_ids: dict[str, str] = {}
         self._slot = 0.0
         self._joined = asyncio.Event()
-        self._hook: SailPointHook | None = None
-        # Of its own, so that slow answers delay nobody else's events.
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sailpoint-poller")
+        self._tenant = Tenant(
+            sailpoint_conn_id,
+            api_version,
+            retry=RetryPolicy(deadline=LONGEST_BACKOFF, max_attempts=1),
+            thread="sailpoint-poller",
+            grace=CONNECTION_GRACE,
+        )
         # In a context of its own: it must not log into the task log of the trigger that came first.
         self._task = self._loop.create_task(self._run(), context=contextvars.Context())
         self._task.add_done_callback(self._ended)
@@ -419,7 +415,7 @@ class Poller:
         :param task_status_id: SailPoint's id of the task
         :raises NotFoundError: it doesn't
         """
-        return await self._ask(lambda hook: hook.client.get(task_status_id))
+        return await self._tenant.ask(lambda hook: hook.client.get(task_status_id))
 
     async def source_ids(self, names: Sequence[str]) -> list[str]:
         """
@@ -431,7 +427,7 @@ class Poller:
         """
         for name in names:
             if name not in self._source_ids:
-                source = await self._ask(partial(_find_by_name, name))
+                source = await self._tenant.ask(partial(_find_by_name, name))
                 self._source_ids[name] = source.id
         return [self._source_ids[name] for name in names]
 
@@ -441,11 +437,11 @@ class Poller:
 
         :param source_id: SailPoint's id of the source
         """
-        assert self._hook is not None  # noqa: S101 - for mypy: nothing is seen before it is connected
-        return self._hook.sources.page(source_id)
+        assert self._tenant.hook is not None  # noqa: S101 - for mypy: nothing is seen before it is connected
+        return self._tenant.hook.sources.page(source_id)
 
     def _close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._tenant.close()
         self._on_close()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -463,7 +459,7 @@ class Poller:
 
     async def _run(self) -> None:
         failures = 0
-        await self._connect()
+        await self._tenant.connect()
         while True:
             line, turns = await self._due()
             try:
@@ -476,11 +472,13 @@ class Poller:
                     continue
                 failures += 1
                 if failures == 1:
-                    log.warning("Can't look at tasks of %s at the moment: %s", self._sailpoint_conn_id, error)
+                    log.warning(
+                        "Can't look at tasks of %s at the moment: %s", self._tenant.sailpoint_conn_id, error
+                    )
                 await self._back_off(line, turns, error, failures)
             else:
                 if failures:
-                    log.info("Can look at tasks of %s again", self._sailpoint_conn_id)
+                    log.info("Can look at tasks of %s again", self._tenant.sailpoint_conn_id)
                 failures = 0
 
     async def _due(self) -> tuple[_Line[Any], list[Any]]:
@@ -501,8 +499,8 @@ class Poller:
 
     @property
     def _settings(self) -> ClientSettings:
-        assert self._hook is not None  # noqa: S101 - for mypy: nothing is asked before it is connected
-        return self._hook.settings
+        assert self._tenant.hook is not None  # noqa: S101 - for mypy: nothing is asked before it is connected
+        return self._tenant.hook.settings
 
     def _shortest_round(self) -> float:
         return SHORTEST_ROUND * min(1.0, DEFAULT_POLL_SHARE / self._settings.poll_share)
@@ -525,7 +523,7 @@ class Poller:
 
     async def _look(self, line: _Line[Any], turns: Sequence[Any]) -> None:
         try:
-            tell = await self._ask(line.question(turns))
+            tell = await self._tenant.ask(line.question(turns))
         except BadRequestError:
             if len(turns) == 1:
                 raise
@@ -564,32 +562,6 @@ class Poller:
                 waiter.tell_trouble(error)
         wait = backoff(failures) if error.retry_after is None else error.retry_after
         await asyncio.sleep(wait * random.uniform(1, 1 + JITTER))  # noqa: S311 - no secret
-
-    async def _ask(self, question: Callable[[SailPointHook], T]) -> T:
-        """Ask the tenant in the poller's thread; after a 401 once more with the connection read again."""
-        hook = self._hook or await self._connect()
-        try:
-            return await self._loop.run_in_executor(self._executor, question, hook)
-        except UnauthorizedError:
-            hook = await self._connect()
-            return await self._loop.run_in_executor(self._executor, question, hook)
-
-    async def _connect(self) -> SailPointHook:
-        """Read the connection; one that can't be found may be back in a moment."""
-        retry = RetryPolicy(deadline=LONGEST_BACKOFF, max_attempts=1)
-        give_up_at = self._loop.time() + CONNECTION_GRACE
-        while True:
-            hook = SailPointHook(self._sailpoint_conn_id, self._api_version, retry=retry)
-            try:
-                # Not in the poller's own thread, which may be busy with another question.
-                await asyncio.to_thread(hook.get_conn)
-            except AirflowNotFoundException:
-                if self._loop.time() > give_up_at:
-                    raise
-            else:
-                self._hook = hook
-                return hook
-            await asyncio.sleep(1.0)
 
 
 def _find_by_name(name: str, hook: SailPointHook) -> Source:

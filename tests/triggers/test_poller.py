@@ -61,7 +61,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
         except BaseException:
             # So that the next test doesn't fail for this one.
             for left in list(_poller._pollers.get(asyncio.get_running_loop(), {}).values()):
-                left._executor.shutdown(cancel_futures=True)
+                left._tenant.close()
             raise
         await until(lambda: len(asyncio.all_tasks()) == 1)
         assert not _poller._pollers[asyncio.get_running_loop()], "the poller should be gone"
