@@ -218,8 +218,8 @@ class TestWaiting:
     def test_a_pace_error_is_waited_out(self, emulator: Emulator, connect: Connect) -> None:
         emulator.add_task("1", duration=None)
         pacer = Pacer(100, window=1.0)
-        pacer.hold(0.2)
         started = time.monotonic()
+        pacer.hold(0.2)
         assert connect(pacer=pacer, retry=RetryPolicy(deadline=10)).get("1").id == "1"
         assert time.monotonic() - started >= 0.2
 
