@@ -14,7 +14,9 @@ def main() -> None:
     parser.add_argument(
         "which", nargs="?", choices=["imports", "waiting", "gates", "clearing"], help="only this one"
     )
-    parser.add_argument("--quick", action="store_true", help="smaller: twenty minutes instead of more than an hour")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller: twenty minutes instead of more than an hour"
+    )
     parser.add_argument("--tasks", type=int, help=f"how many tasks to clear (default {clearing.TASKS:,})")
     options = parser.parse_args()
     if options.tasks is not None and options.tasks < 1:

@@ -33,7 +33,6 @@ from tests.conftest import CONNECTION, ROOT
 README = (ROOT / "README.md").read_text()
 FRESH = "DAGs that start when data is fresh"
 SECTIONS = {part.partition("\n")[0]: part for part in re.split(r"^## ", README, flags=re.MULTILINE)}
-TITLES = re.findall(r"^#+ (.*)$", README, flags=re.MULTILINE)
 
 
 def blocks(language: str, text: str = README) -> list[str]:
@@ -183,15 +182,20 @@ def test_defaults_in_tables(section: str, operator: Callable[..., Any]) -> None:
             assert default.strip("`").removesuffix(" s") == actual, name
 
 
+def anchors(document: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in titles}
+
+
 @pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md", "benchmarks/README.md"])
 def test_links_lead_somewhere(document: str) -> None:
-    text = (ROOT / document).read_text()
-    anchors = {re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in TITLES}
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in anchors
-        elif "://" not in target:
-            assert (ROOT / document).parent.joinpath(target).exists(), target
+    path = ROOT / document
+    for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+        file, _, anchor = target.partition("#")
+        if "://" not in target:
+            found = path.parent / file if file else path
+            assert found.exists(), target
+            assert not anchor or anchor in anchors(found), target
 
 
 def test_airflow_has_the_settings() -> None:
