@@ -20,6 +20,11 @@ OURS = (
     "from airflow_provider_sptasks.sensors.sailpoint import SailPointTaskSensor\n"
     "from airflow_provider_sptasks.operators.sailpoint import SailPointClearPendingTasksOperator"
 )
+OURS_ALL = (
+    "from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSensor, SailPointTaskSensor\n"
+    "from airflow_provider_sptasks.operators.sailpoint import (\n"
+    "    SailPointClearPendingTasksOperator, SailPointStartAggregationOperator)"
+)
 MOST_MS = 15
 HEAVY = ("requests", "asgiref")
 ROUNDS = 10
@@ -53,6 +58,7 @@ class Sample:
 
 CANDIDATES = (
     Candidate("**ours: sensor and operator**", OURS),
+    Candidate("**ours: all sensors and operators**", OURS_ALL),
     Candidate("`HttpSensor`", "from airflow.providers.http.sensors.http import HttpSensor"),
     Candidate(
         "`DbtCloudJobRunSensor`", "from airflow.providers.dbt.cloud.sensors.dbt import DbtCloudJobRunSensor"

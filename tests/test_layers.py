@@ -229,16 +229,20 @@ LOADED = f"""
 import json, sys
 from airflow.sdk import BaseSensorOperator
 before = set(sys.modules)
-import {PACKAGE}.assets, {PACKAGE}.sensors.sailpoint, {PACKAGE}.operators.sailpoint
-print(json.dumps(sorted(set(sys.modules) - before)))
+import {PACKAGE}.assets, {PACKAGE}.sensors.sailpoint
+from {PACKAGE}.operators.sailpoint import SailPointClearPendingTasksOperator
+clearing = sorted(set(sys.modules) - before)
+from {PACKAGE}.operators.sailpoint import SailPointStartAggregationOperator
+print(json.dumps([sorted(set(sys.modules) - before), clearing]))
 """
 
 
 def test_reading_a_dag_file_loads_no_http() -> None:
     """Every DAG file with a sensor is read again and again, by processes that never send a request."""
     finished = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
-    loaded = json.loads(finished.stdout.splitlines()[-1])
+    loaded, clearing = json.loads(finished.stdout.splitlines()[-1])
     assert f"{PACKAGE}.sensors.sailpoint" in loaded
+    assert set(loaded) - set(clearing) >= {f"{PACKAGE}.operators._start", f"{PACKAGE}.client.starting"}
     heavy = {"requests", "urllib3", "asgiref", "tenacity", "starlette"}
     assert heavy & {name.partition(".")[0] for name in loaded} == set()
     assert [
