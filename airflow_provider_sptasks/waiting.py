@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_sptasks.arguments import cut_list
 from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError
 from airflow_provider_sptasks.client.launches import launched_since
-from airflow_provider_sptasks.client.models import MAX_TEXT, CompletionStatus, TaskKind, TaskStatus
+from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
+from airflow_provider_sptasks.client.reading import MAX_TEXT
 from airflow_provider_sptasks.exceptions import SailPointSourceNotFoundError, SailPointTaskNotFoundError
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """
     What a look means.
 
@@ -63,8 +62,7 @@ def judge(
     return Verdict(is_done, tuple(ended) if is_done else (), refused)
 
 
-@dataclass(frozen=True)
-class Aggregations:
+class Aggregations(NamedTuple):
     """
     Which aggregations of its sources a gate waits for.
 

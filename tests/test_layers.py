@@ -18,8 +18,8 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # From the bottom up. A module imports only from layers below its own; the modules of a layer don't know
 # each other.
 LAYERS = [
-    ["__init__", "client.errors", "client.ids", "client.pacing", "get_provider_info"],
-    ["client.models", "client.multipart", "client.retry", "client.auth"],
+    ["__init__", "client.errors", "client.ids", "client.pacing", "client.reading", "get_provider_info"],
+    ["client.models", "client.models_sources", "client.multipart", "client.retry", "client.auth"],
     ["client.api"],
     ["client.api_sources", "client.settings"],
     ["client.launches", "client.transport"],

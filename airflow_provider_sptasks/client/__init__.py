@@ -11,23 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_sptasks.client.client import TaskStatusClient
-    from airflow_provider_sptasks.client.models import (
-        AggregationProgress,
-        CompletionStatus,
-        Source,
-        TaskKind,
-        TaskStatus,
-    )
+    from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
+    from airflow_provider_sptasks.client.models_sources import AggregationProgress, Source
     from airflow_provider_sptasks.client.retry import RetryPolicy
     from airflow_provider_sptasks.client.settings import ClientSettings
     from airflow_provider_sptasks.client.sources import SourcesClient
 
 _HOMES = {
-    "AggregationProgress": "models",
+    "AggregationProgress": "models_sources",
     "ClientSettings": "settings",
     "CompletionStatus": "models",
     "RetryPolicy": "retry",
-    "Source": "models",
+    "Source": "models_sources",
     "SourcesClient": "sources",
     "TaskKind": "models",
     "TaskStatus": "models",

@@ -22,7 +22,8 @@ from airflow_provider_sptasks.client.api import (
 )
 from airflow_provider_sptasks.client.errors import AggregationRunningError, UnexpectedPayloadError
 from airflow_provider_sptasks.client.ids import check_id
-from airflow_provider_sptasks.client.models import AggregationProgress, Source, TaskKind, TaskStatus
+from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
+from airflow_provider_sptasks.client.models_sources import AggregationProgress, Source
 from airflow_provider_sptasks.client.multipart import Form, Upload
 
 READ_SCOPE = "idn:sources:read"

@@ -6,14 +6,23 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
 from airflow_provider_sptasks.client.errors import UnexpectedPayloadError
+from airflow_provider_sptasks.client.reading import (
+    MAX_TEXT,
+    cut,
+    letters,
+    read_instant,
+    read_mapping,
+    read_number,
+    read_text,
+    shown,
+)
 
 MAX_MESSAGES = 10
-MAX_TEXT = 500
 MAX_ATTRIBUTES = 50
 
 
@@ -158,29 +167,29 @@ class TaskStatus:
         :raises UnexpectedPayloadError: it is no object, or has no id
         """
         if not isinstance(payload, Mapping):
-            raise UnexpectedPayloadError(f"A task status should be a JSON object, not {_shown(payload)}")
-        task_id = _text(payload.get("id"))
+            raise UnexpectedPayloadError(f"A task status should be a JSON object, not {shown(payload)}")
+        task_id = read_text(payload.get("id"))
         if task_id is None or len(task_id) > MAX_TEXT:
-            raise UnexpectedPayloadError(f"A task status without a usable id came: {_shown(dict(payload))}")
-        target = _mapping(payload.get("target"))
-        attributes = _mapping(payload.get("attributes"))
-        status = _text(payload.get("completionStatus"))
-        unique_name = _text(payload.get("uniqueName")) or _text(payload.get("name"))
-        definition = _text(_mapping(payload.get("taskDefinitionSummary")).get("uniqueName"))
+            raise UnexpectedPayloadError(f"A task status without a usable id came: {shown(dict(payload))}")
+        target = read_mapping(payload.get("target"))
+        attributes = read_mapping(payload.get("attributes"))
+        status = read_text(payload.get("completionStatus"))
+        unique_name = read_text(payload.get("uniqueName")) or read_text(payload.get("name"))
+        definition = read_text(read_mapping(payload.get("taskDefinitionSummary")).get("uniqueName"))
         return cls(
             id=task_id,
             unique_name=unique_name or definition,
-            description=_text(payload.get("description")),
-            launcher=_text(payload.get("launcher")),
-            target_id=_text(target.get("id")) or _text(attributes.get("appId")),
-            target_name=_text(target.get("name")),
-            created=_instant(payload.get("created")),
-            launched=_instant(payload.get("launched")),
-            completed=_instant(payload.get("completed")),
+            description=read_text(payload.get("description")),
+            launcher=read_text(payload.get("launcher")),
+            target_id=read_text(target.get("id")) or read_text(attributes.get("appId")),
+            target_name=read_text(target.get("name")),
+            created=read_instant(payload.get("created")),
+            launched=read_instant(payload.get("launched")),
+            completed=read_instant(payload.get("completed")),
             completion_status=CompletionStatus.parse(status) if status else None,
             completion_status_text=status,
-            progress=_text(payload.get("progress")),
-            percent_complete=_whole_number(payload.get("percentComplete")),
+            progress=read_text(payload.get("progress")),
+            percent_complete=read_number(payload.get("percentComplete")),
             messages=tuple(_messages(payload.get("messages"))),
             attributes=dict(attributes),
             kind=_kind(payload.get("kind"), unique_name, definition),
@@ -199,180 +208,24 @@ class TaskStatus:
         return {
             "id": self.id,
             "kind": self.kind.value,
-            "uniqueName": _cut(self.unique_name),
-            "description": _cut(self.description),
-            "launcher": _cut(self.launcher),
-            "target": {"id": _cut(self.target_id), "name": _cut(self.target_name)},
+            "uniqueName": cut(self.unique_name),
+            "description": cut(self.description),
+            "launcher": cut(self.launcher),
+            "target": {"id": cut(self.target_id), "name": cut(self.target_name)},
             "created": _iso(self.created),
             "launched": _iso(self.launched),
             "completed": _iso(self.completed),
             "duration": self.duration.total_seconds() if self.duration is not None else None,
-            "completionStatus": str(self.completion_status) if known else _cut(self.completion_status_text),
-            "progress": _cut(self.progress),
+            "completionStatus": str(self.completion_status) if known else cut(self.completion_status_text),
+            "progress": cut(self.progress),
             "percentComplete": self.percent_complete,
-            "messages": [_cut(message) for message in self.messages[:MAX_MESSAGES]],
+            "messages": [cut(message) for message in self.messages[:MAX_MESSAGES]],
             "attributes": dict(_plain_items(self.attributes)),
         }
 
 
-@dataclass(frozen=True)
-class Source:
-    """
-    A source of a tenant.
-
-    :param id: SailPoint's id of the source
-    :param name: name of the source, such as ``Active Directory``
-    :param type: what it connects to, such as ``Active Directory - Direct`` or ``DelimitedFile``
-    :param delimited_file: whether its aggregations take a CSV file
-    :param raw: the whole answer
-    """
-
-    id: str
-    name: str
-    type: str | None = None
-    delimited_file: bool = False
-    raw: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False, repr=False)
-
-    def __str__(self) -> str:
-        """Name the source for a person."""
-        return f"{self.name} ({self.id})"
-
-    @classmethod
-    def from_json(cls, payload: object) -> Self:
-        """
-        Read a source from the API's JSON.
-
-        :param payload: the decoded JSON object
-        :raises UnexpectedPayloadError: it is no object, or has no id or no name
-        """
-        if not isinstance(payload, Mapping):
-            raise UnexpectedPayloadError(f"A source should be a JSON object, not {_shown(payload)}")
-        source_id, name = _text(payload.get("id")), _text(payload.get("name"))
-        if source_id is None or name is None:
-            raise UnexpectedPayloadError(f"A source without id and name came: id {source_id}, name {name}")
-        makes = (payload.get(each) for each in ("type", "connector", "connectorImplementationId"))
-        return cls(
-            id=source_id,
-            name=name,
-            type=_text(payload.get("type")),
-            delimited_file=any(_letters(_text(make)).startswith("delimitedfile") for make in makes),
-            raw=dict(payload),
-        )
-
-
-@dataclass(frozen=True)
-class AggregationProgress:
-    """
-    How an account aggregation goes on: only what is new, changed or deleted is counted.
-
-    :param status: ``STARTED``, ``ACCOUNTS_COLLECTED``, ``COMPLETED``, ``CANCELLED``, ``RETRIED``,
-        ``TERMINATED`` or ``NOT_FOUND``
-    :param start: when it started, UTC
-    :param total_accounts: accounts to process
-    :param processed_accounts: accounts processed so far
-    :param total_accounts_marked_for_deletion: accounts to delete
-    :param deleted_accounts: accounts deleted so far
-    :param total_identities: identities to refresh
-    :param processed_identities: identities refreshed so far
-    """
-
-    status: str
-    start: datetime | None = None
-    total_accounts: int | None = None
-    processed_accounts: int | None = None
-    total_accounts_marked_for_deletion: int | None = None
-    deleted_accounts: int | None = None
-    total_identities: int | None = None
-    processed_identities: int | None = None
-
-    def __str__(self) -> str:
-        """Say for a person how far it is."""
-        counts = [
-            f"{done} of {total} {what}"
-            for what, done, total in (
-                ("accounts processed", self.processed_accounts, self.total_accounts),
-                ("accounts deleted", self.deleted_accounts, self.total_accounts_marked_for_deletion),
-                ("identities refreshed", self.processed_identities, self.total_identities),
-            )
-            if done is not None and total
-        ]
-        return f"{self.status}: {', '.join(counts)}" if counts else self.status
-
-    @classmethod
-    def from_json(cls, payload: object) -> Self:
-        """
-        Read the progress from the API's JSON.
-
-        :param payload: the decoded JSON object
-        :raises UnexpectedPayloadError: it is no object, or has no status
-        """
-        if not isinstance(payload, Mapping) or (status := _text(payload.get("status"))) is None:
-            raise UnexpectedPayloadError(
-                f"The status of an aggregation should be a JSON object with a status, not {_shown(payload)}"
-            )
-        return cls(
-            status=status.upper(),
-            start=_instant(payload.get("start")),
-            total_accounts=_whole_number(payload.get("totalAccounts")),
-            processed_accounts=_whole_number(payload.get("processedAccounts")),
-            total_accounts_marked_for_deletion=_whole_number(payload.get("totalAccountsMarkedForDeletion")),
-            deleted_accounts=_whole_number(payload.get("deletedAccounts")),
-            total_identities=_whole_number(payload.get("totalIdentities")),
-            processed_identities=_whole_number(payload.get("processedIdentities")),
-        )
-
-
-def _shown(value: object) -> str:
-    return f"{type(value).__name__} {_cut(repr(value), 80)}"
-
-
-def _cut(text: str | None, length: int = MAX_TEXT) -> str | None:
-    return text if text is None or len(text) <= length else f"{text[: length - 1]}…"
-
-
 def _rounded(duration: timedelta) -> timedelta:
     return timedelta(seconds=round(duration.total_seconds()))
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, str):
-        return value.strip() or None
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _letters(text: str | None) -> str:
-    return re.sub(r"[^a-z]", "", (text or "").lower())
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _whole_number(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return int(number) if math.isfinite(number) else None
-
-
-def _instant(value: object) -> datetime | None:
-    """ISO 8601, as task-status sends it, or epoch milliseconds, as load-accounts does; to the millisecond."""
-    if isinstance(value, bool):
-        return None
-    try:
-        if isinstance(value, (int, float)):
-            moment = datetime.fromtimestamp(value / 1000, tz=UTC)
-        elif isinstance(value, str):
-            moment = datetime.fromisoformat(value.strip())
-        else:
-            return None
-        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _iso(moment: datetime | None) -> str | None:
@@ -382,11 +235,12 @@ def _iso(moment: datetime | None) -> str | None:
 def _messages(value: object) -> Iterable[str]:
     for item in value if isinstance(value, (list, tuple)) else ():
         if isinstance(item, str):
-            text = _text(item)
+            text = read_text(item)
         else:
-            message = _mapping(item)
-            localized = _mapping(message.get("localizedText"))
-            text = _text(localized.get("message")) or _text(message.get("text")) or _text(message.get("key"))
+            message = read_mapping(item)
+            localized = read_mapping(message.get("localizedText"))
+            texts = (localized.get("message"), message.get("text"), message.get("key"))
+            text = next(filter(None, map(read_text, texts)), None)
         if text:
             yield text
 
@@ -396,7 +250,7 @@ def _plain_items(attributes: Mapping[str, Any]) -> Iterable[tuple[str, str | int
     for _, (key, value) in zip(range(MAX_ATTRIBUTES), plain, strict=False):
         if isinstance(value, float) and not math.isfinite(value):
             continue
-        yield _cut(str(key)) or "", (_cut(value) or "") if isinstance(value, str) else value
+        yield cut(str(key)) or "", (cut(value) or "") if isinstance(value, str) else value
 
 
 def _kind(written: object, *names: str | None) -> TaskKind:
@@ -404,8 +258,8 @@ def _kind(written: object, *names: str | None) -> TaskKind:
     if isinstance(written, str) and written in [kind.value for kind in TaskKind]:
         return TaskKind(written)
     for name in names:
-        letters = _letters(name)
+        spelled = letters(name)
         for mark, kind in _KIND_MARKS:
-            if mark in letters:
+            if mark in spelled:
                 return kind
     return TaskKind.OTHER

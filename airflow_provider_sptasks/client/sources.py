@@ -18,7 +18,8 @@ from airflow_provider_sptasks.client.errors import (
     UnauthorizedError,
 )
 from airflow_provider_sptasks.client.ids import check_id
-from airflow_provider_sptasks.client.models import AggregationProgress, Source, TaskKind, TaskStatus
+from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
+from airflow_provider_sptasks.client.models_sources import AggregationProgress, Source
 from airflow_provider_sptasks.client.multipart import Upload
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.transport import Transport

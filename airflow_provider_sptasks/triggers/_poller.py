@@ -28,7 +28,8 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_sptasks.client.errors import BadRequestError, SailPointError
 from airflow_provider_sptasks.client.ids import check_id
-from airflow_provider_sptasks.client.models import Source, TaskStatus
+from airflow_provider_sptasks.client.models import TaskStatus
+from airflow_provider_sptasks.client.models_sources import Source
 from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import DEFAULT_POLL_SHARE, ClientSettings

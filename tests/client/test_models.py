@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_sptasks.client import CompletionStatus, TaskKind, TaskStatus
 from airflow_provider_sptasks.client.errors import UnexpectedPayloadError
-from airflow_provider_sptasks.client.models import MAX_ATTRIBUTES, MAX_MESSAGES, MAX_TEXT
+from airflow_provider_sptasks.client.models import MAX_ATTRIBUTES, MAX_MESSAGES
+from airflow_provider_sptasks.client.reading import MAX_TEXT
 
 # What an answer of the documentation looks like, its null fields included.
 DOCUMENT: Mapping[str, Any] = {
