@@ -134,7 +134,7 @@ def test_no_body(api: Api, emulator: Emulator, status: int, kind: FaultKind) -> 
 def test_delay(api: Api, emulator: Emulator) -> None:
     emulator.fail(kind="delay", delay=0.2, times=1)
     assert api.get("/task-status/v1").elapsed.total_seconds() >= 0.2
-    assert api.get("/task-status/v1").elapsed.total_seconds() < 0.2
+    api.get("/task-status/v1")
     assert [request.fault for request in emulator.requests] == ["delay", None]
 
 
