@@ -150,6 +150,10 @@ def run(airflow: Airflow, emulator: Emulator) -> list[Run]:
     :param emulator: their tenant.
     """
     stuck = [str(task["id"]) for task in emulator.tasks() if _is_stuck(task)]
+    for task in emulator.tasks():
+        # What the tenant runs by itself would start a DAG if it ended while somebody watches.
+        if task["completionStatus"] is None and task["id"] not in stuck:
+            emulator.complete(str(task["id"]))
     emulator.add_task(source="Workday", launched=-3600, duration=600)
     say()
     say(f"DAG {WHEN_AGGREGATED} is switched on: the triggerer watches for aggregations that end")
