@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Callable
 
-from benchmarks import clearing, gates, imports, waiting
+from benchmarks import clearing, emulator, gates, imports, waiting
 from benchmarks.tables import machine
+
+BENCHMARKS: dict[str, Callable[..., str]] = {
+    "imports": imports.run,
+    "emulator": emulator.run,
+    "waiting": waiting.run,
+    "gates": gates.run,
+    "clearing": clearing.run,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "which", nargs="?", choices=["imports", "waiting", "gates", "clearing"], help="only this one"
-    )
+    parser.add_argument("which", nargs="?", choices=BENCHMARKS, help="only this one")
     parser.add_argument(
         "--quick", action="store_true", help="smaller: twenty minutes instead of more than an hour"
     )
@@ -24,14 +31,10 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("benchmarks").setLevel(logging.INFO)
     print(f"{machine()}\n")
-    if options.which in (None, "imports"):
-        print(f"{imports.run(quick=options.quick)}\n", flush=True)
-    if options.which in (None, "waiting"):
-        print(f"{waiting.run(quick=options.quick)}\n", flush=True)
-    if options.which in (None, "gates"):
-        print(f"{gates.run(quick=options.quick)}\n", flush=True)
-    if options.which in (None, "clearing"):
-        print(clearing.run(quick=options.quick, tasks=options.tasks))
+    for name, run in BENCHMARKS.items():
+        if options.which in (None, name):
+            more = {"tasks": options.tasks} if run is clearing.run else {}
+            print(f"{run(quick=options.quick, **more)}\n", flush=True)
 
 
 if __name__ == "__main__":

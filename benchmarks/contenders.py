@@ -49,6 +49,21 @@ def client_of(emulator: Emulator) -> TaskStatusClient:
     return TaskStatusClient(ClientSettings(emulator.url, emulator.client_id, emulator.client_secret))
 
 
+def token_of(emulator: Emulator) -> str:
+    """
+    Return a new token.
+
+    :param emulator: of which tenant
+    """
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": emulator.client_id,
+        "client_secret": emulator.client_secret,
+    }
+    answer = requests.post(f"{emulator.url}/oauth/token", data=form, timeout=30)
+    return str(answer.json()["access_token"])
+
+
 def others() -> list[Contender]:
     """Return what a user would write instead, as far as it can run here."""
     sdk = [Contender("SailPoint's SDK 2.x, one by one", _sdk)] if os.environ.get(SDK) else []
@@ -80,12 +95,9 @@ OURS = Contender("**ours: `Clearing`**", _ours)
 
 
 def _loop(emulator: Emulator, ids: Sequence[str], threads: int) -> float:
-    credentials = {"client_id": emulator.client_id, "client_secret": emulator.client_secret}
-    form = {"grant_type": "client_credentials", **credentials}
     with requests.Session() as session, ThreadPoolExecutor(threads) as pool:
         start = time.monotonic()
-        token = session.post(f"{emulator.url}/oauth/token", data=form, timeout=30).json()["access_token"]
-        session.headers["Authorization"] = f"Bearer {token}"
+        session.headers["Authorization"] = f"Bearer {token_of(emulator)}"
         for _ in pool.map(
             lambda each: _read_and_patch(session, f"{emulator.url}/task-status/v1/{each}"), ids
         ):

@@ -8,16 +8,15 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
-from urllib.request import Request, urlopen
 
 from airflow_provider_sptasks.emulator import Emulator
-from benchmarks.contenders import SDK
+from benchmarks.contenders import SDK, token_of
 from benchmarks.tables import REQUIREMENT, Cell, table, verdict
 from harness.airflow import Airflow, Run
 from harness.servers import PostgreSQL
@@ -26,6 +25,10 @@ log = logging.getLogger(__name__)
 
 GATES = 200
 QUICK_GATES = 40
+IN_A_DAG = 10
+# Gates, and in DAGs of how many.
+SHAPES = ((500, 10), (200, 200), (500, 500))
+QUICK_SHAPES = ((40, 10), (40, 40))
 # One gate after the other, so that none is seen late for the sake of the others.
 ENDS_WITHIN = 60.0
 PATIENCE = 3_600.0
@@ -97,19 +100,25 @@ def run(*, quick: bool) -> str:
             verdict(ours.total / http.total, MOST_OF_HTTP),
         ],
     ]
-    return f"### {gates} gates on a real Airflow\n\n{table(head, rows)}\n\n{table(REQUIREMENT, requirements)}"
+    return "\n\n".join(
+        [
+            f"### {gates} gates on a real Airflow",
+            table(head, rows),
+            table(REQUIREMENT, requirements),
+            _memory_table(QUICK_SHAPES if quick else SHAPES),
+        ]
+    )
 
 
 def _measure(kind: str, gates: int) -> Outcome:
     log.info("%s gates: %s", gates, KINDS[kind])
-    ids = [f"{number:032x}" for number in range(gates)]
-    dags = Path(__file__).parent / "dags"
-    environment = SETTINGS | {"GATES": str(gates), "GATES_KIND": kind}
-    with Emulator() as tenant, PostgreSQL() as server, tempfile.TemporaryDirectory() as home:
+    ids = _ids(gates)
+    environment = {"GATES_KIND": kind}
+    with Emulator() as tenant:
         if kind in HTTP:
             # It waits for as long as the answer is 404, so there its tasks appear when they end.
             environment["AIRFLOW_CONN_TENANT"] = json.dumps(
-                {"conn_type": "http", "host": tenant.url, "password": _token(tenant)}
+                {"conn_type": "http", "host": tenant.url, "password": token_of(tenant)}
             )
         else:
             environment["AIRFLOW_CONN_SAILPOINT_DEFAULT"] = tenant.connection_uri
@@ -117,14 +126,71 @@ def _measure(kind: str, gates: int) -> Outcome:
                 tenant.add_task(each, launched=-3600, duration=None)
         if kind == "sdk":
             environment["SDK_PACKAGES"] = _packages(os.environ[SDK])
-        with Airflow(Path(home), dags, environment, database=server.create("airflow")) as airflow:
-            airflow.create_database(PATIENCE)
-            airflow.start()
-            airflow.start_triggerer()
-            names = [f"gates{first}" for first in range(0, gates, 10)]
-            airflow.wait_until_ready(names, PATIENCE)
-            time.sleep(10.0)  # until it has settled
+        with _airflow(gates, IN_A_DAG, environment) as (airflow, names):
             return _follow(kind, airflow, tenant, names, ids)
+
+
+@contextmanager
+def _airflow(
+    gates: int, in_a_dag: int, environment: Mapping[str, str]
+) -> Iterator[tuple[Airflow, list[str]]]:
+    """Give an Airflow that has settled, and its DAGs of gates."""
+    dags = Path(__file__).parent / "dags"
+    environment = {**SETTINGS, **environment, "GATES": str(gates), "GATES_IN_A_DAG": str(in_a_dag)}
+    with (
+        PostgreSQL() as server,
+        tempfile.TemporaryDirectory() as home,
+        Airflow(Path(home), dags, environment, database=server.create("airflow")) as airflow,
+    ):
+        airflow.create_database(PATIENCE)
+        airflow.start()
+        airflow.start_triggerer()
+        names = [f"gates{first}" for first in range(0, gates, in_a_dag)]
+        airflow.wait_until_ready(names, PATIENCE)
+        time.sleep(10.0)
+        yield airflow, names
+
+
+def _memory_table(shapes: Sequence[tuple[int, int]]) -> str:
+    peaks = [_peak(gates, in_a_dag) for gates, in_a_dag in shapes]
+    rows: list[list[Cell]] = [
+        [f"{gates} in DAGs of {in_a_dag}", gates * in_a_dag, peak, peak / peaks[0]]
+        for (gates, in_a_dag), peak in zip(shapes, peaks, strict=True)
+    ]
+    head = ["gates", "gates times tasks of their DAG", "MB at the peak", "times the first"]
+    return f"### The triggerer's memory, `start_from_trigger`\n\n{table(head, rows)}"
+
+
+def _peak(gates: int, in_a_dag: int) -> float:
+    """Return by how many MB the triggerer grew at the most, while all of the gates start."""
+    log.info("%s gates in DAGs of %s: memory", gates, in_a_dag)
+    ids = _ids(gates)
+    with Emulator() as tenant:
+        for each in ids:
+            tenant.add_task(each, launched=-3600, duration=None)
+        environment = {
+            "GATES_KIND": "zero-worker",
+            "AIRFLOW_CONN_SAILPOINT_DEFAULT": tenant.connection_uri,
+        }
+        with _airflow(gates, in_a_dag, environment) as (airflow, names):
+            before = _most_megabytes(airflow)
+            for name in names:
+                airflow.trigger(name, {})
+            _until_asked_for(tenant, ids)
+            return _most_megabytes(airflow) - before
+
+
+def _most_megabytes(airflow: Airflow) -> float:
+    """Return what the triggerer's processes took at the most until now, each at its own time."""
+    total = 0
+    for process in airflow.processes("triggerer"):
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        total += next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return total / 1024
+
+
+def _ids(gates: int) -> list[str]:
+    return [f"{number:032x}" for number in range(gates)]
 
 
 def _follow(
@@ -187,17 +253,6 @@ def _until_asked_for(tenant: Emulator, ids: Sequence[str]) -> None:
 
 def _cpu(airflow: Airflow) -> dict[str, float]:
     return {name: sum(process.cpu_seconds for process in airflow.processes(name)) for name in COMPONENTS}
-
-
-def _token(tenant: Emulator) -> str:
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": tenant.client_id,
-        "client_secret": tenant.client_secret,
-    }
-    request = Request(f"{tenant.url}/oauth/token", data=urlencode(form).encode())
-    with urlopen(request) as answer:
-        return str(json.load(answer)["access_token"])
 
 
 def _packages(python: str) -> str:

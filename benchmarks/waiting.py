@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-import requests
-
 from airflow_provider_sptasks.emulator import Emulator, RateLimit
+from benchmarks.contenders import token_of
 from benchmarks.tables import REQUIREMENT, Cell, table, verdict
 
 SIZES = (100, 1_000, 10_000)
@@ -176,15 +175,9 @@ def _ends(waiting: int) -> tuple[float, float, float]:
 def _tenant(pipe: Connection) -> None:
     """Be a tenant, in a process of its own."""
     with Emulator(rate_limit=LIMIT) as emulator:
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": emulator.client_id,
-            "client_secret": emulator.client_secret,
-        }
-        token = requests.post(f"{emulator.url}/oauth/token", data=form, timeout=30).json()["access_token"]
         # The others take a task that is there for one that has ended.
         first = emulator.add_task("first", launched=86_400, duration=None)
-        pipe.send((emulator.url, emulator.connection_uri, token, first.id))
+        pipe.send((emulator.url, emulator.connection_uri, token_of(emulator), first.id))
         appear, waiting, first_end, last_end = pipe.recv()
         tasks = []
         for number in range(waiting):

@@ -1,4 +1,4 @@
-"""Many gates, each for one task of SailPoint: as many DAGs of ten as it takes."""
+"""Many gates, each for one task of SailPoint, in as many DAGs as it takes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import DAG, BaseHook, BaseOperator
 
 KIND = os.environ["GATES_KIND"]
-IN_A_DAG = 10
+IN_A_DAG = int(os.environ["GATES_IN_A_DAG"])
 # For HttpSensor also as often as the limit allows.
 POKE_INTERVAL = {"http": 30, "sdk": 60}.get(KIND, 10)
 

@@ -47,14 +47,6 @@ def test_stops_while_connections_are_being_accepted() -> None:
                 assert connection.recv(1) == b""
 
 
-def test_fast() -> None:
-    Emulator().start().stop()
-    started = time.perf_counter()
-    with Emulator() as emulator:
-        requests.get(f"{emulator.url}/oauth/info", timeout=5)
-    assert time.perf_counter() - started < 0.2
-
-
 def test_stops_when_the_body_raises() -> None:
     before = len(threads())
     with pytest.raises(ZeroDivisionError), Emulator():
