@@ -41,7 +41,7 @@ demo: $(INSTALLED)
 test: lint $(SDK1_INSTALLED) $(SDK2_INSTALLED)
 	@SAILPOINT_SDK1_PYTHON="$(CURDIR)/.venv-sdk1/bin/python" \
 	SAILPOINT_SDK2_PYTHON="$(CURDIR)/.venv-sdk2/bin/python" \
-	.venv/bin/python -m pytest --numprocesses 2 $(PYTEST_ARGS)
+	.venv/bin/python -m pytest --numprocesses 3 $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
 	@.venv/bin/ruff check --quiet .

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 CONNECTION = "AIRFLOW_CONN_SAILPOINT_DEFAULT"
+TOGETHER = ("tests/airflow/", "tests/contract/")
 
 _home = tempfile.TemporaryDirectory(prefix="airflow-home-")
 os.environ |= {
@@ -33,11 +34,11 @@ def pytest_unconfigure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep what shares a real Airflow in one process, while another one runs the rest."""
+    """Keep what shares a real Airflow, or a run of the SDK, in one process, while others run the rest."""
     from xdist.scheduler import LoadScopeScheduling
 
     scheduler = LoadScopeScheduling(config, log)
-    scheduler._split_scope = lambda nodeid: "airflow" if nodeid.startswith("tests/airflow/") else nodeid
+    scheduler._split_scope = lambda nodeid: next(filter(nodeid.startswith, TOGETHER), nodeid)
     return scheduler
 
 
