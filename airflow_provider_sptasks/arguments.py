@@ -161,6 +161,6 @@ def check_api_version(value: object) -> None:
     :raises ValueError: there is no such version
     """
     if value is not None and not (isinstance(value, str) and is_template(value)):
-        from airflow_provider_sptasks.client.api import api_version  # few DAG files have to pay for it
+        from airflow_provider_sptasks.client.versions import api_version  # few DAG files have to pay for it
 
         api_version(value)

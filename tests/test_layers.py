@@ -19,11 +19,19 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # each other.
 LAYERS = [
     ["__init__", "client.errors", "client.ids", "client.pacing", "client.reading", "get_provider_info"],
-    ["client.models", "client.models_sources", "client.multipart", "client.retry", "client.auth"],
-    ["client.api"],
-    ["client.api_sources", "client.settings"],
+    [
+        "client.models",
+        "client.models_sources",
+        "client.multipart",
+        "client.retry",
+        "client.auth",
+        "client.versions",
+    ],
+    ["client.http", "client.settings"],
+    ["client.filters"],
+    ["client.sources", "client.tasks"],
     ["client.launches", "client.transport"],
-    ["client.client", "client.sources"],
+    ["client.client", "client.sources_client"],
     ["client.clearing"],
     ["client.starting"],
     ["client"],
@@ -50,11 +58,11 @@ ONLY_IN = {
 }
 # What one file only may spell: versions, paths, and filters; what is appended to the path of a source.
 OF_THE_API = {
-    "client/api.py": re.compile(
-        r"\b(beta|v2024|v2025|v2026)\b|^v1$|/task-status|/sources\b|/account-aggregations"
-        r'|\bisnull\b|\b(eq|in) (\("?|")'
+    "client/versions.py": re.compile(
+        r"\b(beta|v2024|v2025|v2026)\b|^v1$|/task-status|(?<!connections)/sources\b|/account-aggregations"
     ),
-    "client/api_sources.py": re.compile(r"\bload-"),
+    "client/filters.py": re.compile(r'\bisnull\b|\b(eq|in) (\("?|")'),
+    "client/sources.py": re.compile(r"\bload-"),
 }
 
 
@@ -213,11 +221,11 @@ def test_only_one_file_spells_the_api(home: str, pattern: re.Pattern[str]) -> No
     ("home", "words"),
     [
         (
-            "client/api.py",
-            {"beta", "v2024", "v2025", "v2026", "v1", "/task-status", "/sources", "/account-aggregations"}
-            | {"isnull"},
+            "client/versions.py",
+            {"beta", "v2024", "v2025", "v2026", "v1", "/task-status", "/sources", "/account-aggregations"},
         ),
-        ("client/api_sources.py", {"load-"}),
+        ("client/filters.py", {"isnull"}),
+        ("client/sources.py", {"load-"}),
     ],
 )
 def test_that_file_does(home: str, words: set[str]) -> None:

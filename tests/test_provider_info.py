@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from airflow_provider_sptasks import __version__
-from airflow_provider_sptasks.client.api import API_VERSIONS
+from airflow_provider_sptasks.client.versions import API_VERSIONS
 from airflow_provider_sptasks.get_provider_info import get_provider_info
 from airflow_provider_sptasks.hooks.sailpoint import _EXTRAS, SailPointHook
 from tests.conftest import ROOT

@@ -17,10 +17,10 @@ from airflow.configuration import conf
 from airflow.sdk import DAG, BaseOperator
 
 from airflow_provider_sptasks.assets import aggregation_completed
-from airflow_provider_sptasks.client.api import API_VERSIONS
 from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.models import TaskStatus
-from airflow_provider_sptasks.client.sources import SourcesClient
+from airflow_provider_sptasks.client.sources_client import SourcesClient
+from airflow_provider_sptasks.client.versions import API_VERSIONS
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.hooks.sailpoint import _EXTRAS, SailPointHook
 from airflow_provider_sptasks.operators.sailpoint import (

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_sptasks.client.models_sources import AggregationProgress, Source
     from airflow_provider_sptasks.client.retry import RetryPolicy
     from airflow_provider_sptasks.client.settings import ClientSettings
-    from airflow_provider_sptasks.client.sources import SourcesClient
+    from airflow_provider_sptasks.client.sources_client import SourcesClient
 
 _HOMES = {
     "AggregationProgress": "models_sources",
@@ -23,7 +23,7 @@ _HOMES = {
     "CompletionStatus": "models",
     "RetryPolicy": "retry",
     "Source": "models_sources",
-    "SourcesClient": "sources",
+    "SourcesClient": "sources_client",
     "TaskKind": "models",
     "TaskStatus": "models",
     "TaskStatusClient": "client",

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from airflow_provider_sptasks.client import api
+from airflow_provider_sptasks.client import tasks as api
 from airflow_provider_sptasks.client.errors import BadRequestError
+from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, all_of, first_chunk, task_filters
+from airflow_provider_sptasks.client.http import Request, decode_count
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.launches import Launches
 from airflow_provider_sptasks.client.models import TaskStatus
@@ -102,7 +104,7 @@ class TaskStatusClient:
         launchers: Sequence[str] | None = None,
         filters: str = "",
         sorters: str = "",
-        page_size: int = api.MAX_PAGE_SIZE,
+        page_size: int = MAX_PAGE_SIZE,
     ) -> Iterator[TaskStatus]:
         """
         Read tasks, page by page as they are consumed (``GET /task-status``).
@@ -127,9 +129,9 @@ class TaskStatusClient:
             "launchers": launchers,
         }.items():
             _refuse_single(values, name)
-        if not 1 <= page_size <= api.MAX_PAGE_SIZE:
-            raise ValueError(f"page_size {page_size!r} is out of range. Give 1 to {api.MAX_PAGE_SIZE}.")
-        given = api.task_filters(
+        if not 1 <= page_size <= MAX_PAGE_SIZE:
+            raise ValueError(f"page_size {page_size!r} is out of range. Give 1 to {MAX_PAGE_SIZE}.")
+        given = task_filters(
             self._version,
             task_status_ids=task_status_ids,
             source_ids=source_ids,
@@ -139,7 +141,7 @@ class TaskStatusClient:
         )
         if given is None:
             return iter(())
-        expression = api.all_of(given, filters)
+        expression = all_of(given, filters)
         return self._pages(
             lambda offset: api.list_tasks(
                 self._version, filters=expression, sorters=sorters, limit=page_size, offset=offset
@@ -175,7 +177,7 @@ class TaskStatusClient:
         rest = task_status_ids
         most = self._most_ids.value
         while rest:
-            chunk = api.first_chunk(api.find_tasks, self._version, rest, most)
+            chunk = first_chunk(api.find_tasks, self._version, rest, most)
             try:
                 tasks = self.transport.call(api.find_tasks(self._version, chunk), api.decode_tasks)
             except BadRequestError as error:
@@ -239,7 +241,7 @@ class TaskStatusClient:
         rest = launches.source_ids
         most = self._most_sources.value
         while rest:
-            chunk = api.first_chunk(api.newest_tasks, self._version, rest, most)
+            chunk = first_chunk(api.newest_tasks, self._version, rest, most)
             try:
                 again = self._read_newest(chunk, launches)
             except BadRequestError as error:
@@ -265,7 +267,7 @@ class TaskStatusClient:
             repeated = 0 if {task.id for task in tasks} - seen else repeated + 1
             # Newly launched tasks shift the others, once perhaps by a whole page; twice means that the
             # offset is not heeded.
-            if length < api.MAX_PAGE_SIZE or repeated == 2:
+            if length < MAX_PAGE_SIZE or repeated == 2:
                 return []
             seen.update(task.id for task in tasks)
             unfinished = launches.unfinished(source_ids, tasks)
@@ -297,7 +299,7 @@ class TaskStatusClient:
 
         ``HEAD /task-status/pending-tasks`` where the version has it.
         """
-        return self.transport.call(api.count_pending_tasks(self._version), api.decode_count)
+        return self.transport.call(api.count_pending_tasks(self._version), decode_count)
 
     def update(self, task_status_id: str, operations: Sequence[Mapping[str, Any]]) -> TaskStatus:
         """
@@ -332,7 +334,7 @@ class TaskStatusClient:
         )
 
     def _pages(
-        self, request_at: Callable[[int], api.Request], page_size: int = api.MAX_PAGE_SIZE
+        self, request_at: Callable[[int], Request], page_size: int = MAX_PAGE_SIZE
     ) -> Iterator[TaskStatus]:
         seen: set[str] = set()
         offset = 0
@@ -350,7 +352,7 @@ class TaskStatusClient:
 class _Most:
     """How many ids a request may have, learnt from what the tenant, or a gateway before it, refuses."""
 
-    value: int = api.MAX_PAGE_SIZE
+    value: int = MAX_PAGE_SIZE
 
 
 def _half(ids: Sequence[str], error: BadRequestError) -> int:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from airflow_provider_sptasks.client.api import DEFAULT_API_VERSION, TOKEN_PATH, ApiVersion, api_version
 from airflow_provider_sptasks.client.pacing import TENANT_LIMIT
+from airflow_provider_sptasks.client.versions import DEFAULT_API_VERSION, TOKEN_PATH, ApiVersion, api_version
 
 # Below this a task could not be read and then cleared within seconds.
 MIN_REQUESTS = 5

@@ -1,168 +1,159 @@
-"""The client of SailPoint's sources: finds them, starts their aggregations, and follows them."""
+"""SailPoint's API of sources and aggregations as data and pure functions: nothing here sends anything."""
 
 from __future__ import annotations
 
-import copy
-import os
-from collections.abc import Iterable
-from contextlib import nullcontext
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
 
-from airflow_provider_sptasks.client import api_sources as api
-from airflow_provider_sptasks.client.api import MAX_PAGE_SIZE, first_chunk, source_page
-from airflow_provider_sptasks.client.errors import (
-    APIError,
-    NotFoundError,
-    SourceNotFoundError,
-    SourceNotUniqueError,
-    UnauthorizedError,
+from airflow_provider_sptasks.client.errors import AggregationRunningError, UnexpectedPayloadError
+from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, equals, one_of
+from airflow_provider_sptasks.client.http import (
+    Request,
+    Response,
+    decode_entries,
+    decode_json,
+    decode_list,
+    error_text,
+    scope_hint,
 )
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
 from airflow_provider_sptasks.client.models_sources import AggregationProgress, Source
-from airflow_provider_sptasks.client.multipart import Upload
-from airflow_provider_sptasks.client.retry import RetryPolicy
-from airflow_provider_sptasks.client.transport import Transport
+from airflow_provider_sptasks.client.multipart import Form, Upload
+from airflow_provider_sptasks.client.versions import ApiVersion
+
+READ_SCOPE = "idn:sources:read"
+MANAGE_SCOPE = "idn:sources:manage"
+ENTITLEMENT_SCOPE = "idn:entitlement:manage"
+
+_ADMINS = "ORG_ADMIN, SOURCE_ADMIN or SOURCE_SUBADMIN"
+# What is appended to a source's path, and what a 403 most likely means.
+_LOADS: Mapping[TaskKind, tuple[str, str]] = {
+    TaskKind.ACCOUNTS: (
+        "load-accounts",
+        f"Aggregating accounts needs the scope {MANAGE_SCOPE}, and a user to be {_ADMINS}",
+    ),
+    TaskKind.ENTITLEMENTS: (
+        "load-entitlements",
+        "Aggregating entitlements needs a personal access token of a user who is ORG_ADMIN, with the scope "
+        f"{ENTITLEMENT_SCOPE}",
+    ),
+    TaskKind.UNCORRELATED_ACCOUNTS: (
+        "load-uncorrelated-accounts",
+        f"Processing uncorrelated accounts needs the scope {MANAGE_SCOPE}, and a user to be ORG_ADMIN",
+    ),
+}
 
 
-class SourcesClient:
+def get_source(version: ApiVersion, source_id: str) -> Request:
+    """Ask for one source."""
+    return Request("GET", _source_path(version, source_id), if_forbidden=scope_hint(READ_SCOPE))
+
+
+def find_sources(version: ApiVersion, name: str) -> Request:
+    """Ask for the sources of a name."""
+    query = (("filters", equals("name", name)),)
+    return Request("GET", version.sources, query, if_forbidden=scope_hint(READ_SCOPE))
+
+
+def sources_with_ids(version: ApiVersion, source_ids: Sequence[str]) -> Request:
+    """Ask for the sources with these ids: no more than fit in a page."""
+    query = (("limit", str(MAX_PAGE_SIZE)), ("filters", one_of("id", source_ids)))
+    return Request("GET", version.sources, query, if_forbidden=scope_hint(READ_SCOPE))
+
+
+def start_aggregation(
+    version: ApiVersion,
+    source_id: str,
+    kind: TaskKind,
+    file: Upload | None = None,
+    *,
+    disable_optimization: bool = False,
+) -> Request:
     """
-    Finds the sources of a tenant and starts their aggregations.
+    Ask to start an aggregation.
 
-    Safe to share between threads. Each call is tried again as those of
-    :class:`~airflow_provider_sptasks.client.client.TaskStatusClient` are, but an aggregation is never started
-    twice.
-
-    :param transport: sends the requests: that of a ``TaskStatusClient``, to share session, token and pace
+    :raises ValueError: there is no such kind of aggregation, or it doesn't work so
     """
+    if kind not in _LOADS:
+        raise ValueError(f"kind {str(kind)!r} can't be started. Use {', '.join(map(str, _LOADS))}.")
+    if disable_optimization and kind is not TaskKind.ACCOUNTS:
+        raise ValueError(f"disable_optimization is for accounts, not for {kind}.")
+    if file is None and kind is TaskKind.UNCORRELATED_ACCOUNTS:
+        raise ValueError(f"file is missing: {kind} come from a CSV file.")
+    # A form without any part is refused, so there always is one.
+    fields = {"disableOptimization": str(disable_optimization).lower()} if kind is TaskKind.ACCOUNTS else {}
+    form = Form(fields, {} if fields and file is None else {"file": file})
+    path, if_forbidden = _LOADS[kind]
+    return Request(
+        "POST",
+        f"{_source_path(version, source_id)}/{path}",
+        headers={"Content-Type": form.content_type},
+        body=form,
+        repeatable=False,
+        if_forbidden=if_forbidden,
+    )
 
-    def __init__(self, transport: Transport) -> None:
-        self.transport = transport
 
-    def with_retry(self, retry: RetryPolicy) -> SourcesClient:
-        """
-        Return a client that shares everything with this one but its patience.
+def get_progress(version: ApiVersion, task_status_id: str) -> Request:
+    """Ask how an account aggregation goes on."""
+    task = quote(check_id(task_status_id, "task_status_id"), safe="")
+    return Request(
+        "GET",
+        f"{version.account_aggregations}/{task}/status",
+        if_forbidden=f"An aggregation's progress is for personal access tokens of users who are {_ADMINS}",
+    )
 
-        :param retry: how long and how often its calls are tried
-        """
-        twin = copy.copy(self)
-        twin.transport = self.transport.with_retry(retry)
-        return twin
 
-    def get(self, source_id: str) -> Source:
-        """
-        Read one source (``GET /sources/{id}``).
+def decode_source(request: Request, response: Response) -> Source:
+    """Read the answer to a request for one source."""
+    return Source.from_json(decode_json(request, response))
 
-        :param source_id: SailPoint's id of the source
-        :raises SourceNotFoundError: the tenant has no such source
-        :raises ValueError: the id can't be one
-        """
-        request = api.get_source(self.transport.version, source_id)
-        try:
-            return self.transport.call(request, api.decode_source)
-        except NotFoundError as error:
-            raise SourceNotFoundError(f"with the id {source_id}") from error
 
-    def find_by_name(self, name: str) -> Source:
-        """
-        Look a source up by its name (``GET /sources``).
+def decode_sources(request: Request, response: Response) -> list[Source]:
+    """Read the answer to a request for sources."""
+    return decode_entries(request, decode_list(request, response), Source.from_json)
 
-        :param name: the source's name, whatever its case
-        :raises SourceNotFoundError: the tenant has no such source
-        :raises SourceNotUniqueError: it has several
-        :raises ValueError: the name is empty
-        """
-        wanted = name.strip()
-        if not wanted:
-            raise ValueError("The name of the source is empty.")
-        request = api.find_sources(self.transport.version, wanted)
-        answer = self.transport.call(request, api.decode_sources)
-        found = [source for source in answer if source.name.casefold() == wanted.casefold()]
-        if not found:
-            raise SourceNotFoundError(f"named {wanted!r}")
-        if len(found) > 1:
-            raise SourceNotUniqueError(wanted, [source.id for source in found])
-        return found[0]
 
-    def page(self, source_id: str) -> str:
-        """
-        Return the URL of a source's page in the administration UI.
+def decode_progress(request: Request, response: Response) -> AggregationProgress:
+    """Read the answer to a request for how an aggregation goes on."""
+    return AggregationProgress.from_json(decode_json(request, response))
 
-        :param source_id: SailPoint's id of the source
-        :raises ValueError: the id can't be one
-        """
-        return source_page(self.transport.settings.admin_url, source_id)
 
-    def unknown(self, source_ids: Iterable[str]) -> set[str]:
-        """
-        Tell which sources the tenant doesn't know, in as few requests as possible (``GET /sources``).
+def decode_started(request: Request, response: Response, source_id: str, kind: TaskKind) -> TaskStatus:
+    """
+    Read the answer to a request to start an aggregation.
 
-        Where the credentials may not read sources, none is said to be unknown.
+    What it leaves out is filled in: which source it is, and which kind.
 
-        :param source_ids: SailPoint's ids of the sources
-        :raises ValueError: an id can't be one
-        """
-        rest = [check_id(each, "source_id") for each in source_ids]
-        unknown = set(rest)
-        while rest:
-            chunk = first_chunk(api.sources_with_ids, self.transport.version, rest, MAX_PAGE_SIZE)
-            try:
-                found = self.transport.call(
-                    api.sources_with_ids(self.transport.version, chunk), api.decode_sources
-                )
-            except APIError as error:
-                if error.retryable or isinstance(error, UnauthorizedError):
-                    raise
-                return set()
-            known = {source.id.casefold() for source in found}
-            unknown -= {each for each in chunk if each.casefold() in known}
-            rest = rest[len(chunk) :]
-        return unknown
+    :param source_id: the source
+    :param kind: what was to be started
+    :raises AggregationRunningError: it names no task, which means that nothing was started
+    """
+    payload = decode_json(request, response)
+    if not isinstance(payload, dict):
+        raise UnexpectedPayloadError(
+            f"{request.method} {request.path} should be answered with a JSON object, "
+            f"not with {type(payload).__name__}"
+        )
+    wrapped = payload.get("task")
+    answer: Mapping[str, Any] = wrapped if isinstance(wrapped, dict) else payload
+    if not answer.get("id"):
+        raise AggregationRunningError(source_id, error_text(payload) or error_text(answer))
+    task = TaskStatus.from_json(answer)
+    return replace(
+        task,
+        target_id=task.target_id or source_id,
+        kind=kind if task.kind is TaskKind.OTHER else task.kind,
+    )
 
-    def start_aggregation(
-        self,
-        source_id: str,
-        kind: TaskKind | str = TaskKind.ACCOUNTS,
-        file: str | os.PathLike[str] | None = None,
-        disable_optimization: bool = False,
-    ) -> TaskStatus:
-        """
-        Start an aggregation, and never two.
 
-        ``POST /sources/{id}/load-accounts``, ``load-entitlements`` or ``load-uncorrelated-accounts``. It is
-        tried again only after failures that show that the tenant did not act on it: no connection, 401, 429,
-        a connection that broke before all was sent.
+def source_page(admin_url: str, source_id: str) -> str:
+    """Return the URL of a source's page in the administration UI."""
+    return f"{admin_url}/ui/a/admin/connections/sources/{quote(check_id(source_id, 'source_id'), safe='')}"
 
-        :param source_id: SailPoint's id of the source
-        :param kind: ``accounts``, ``entitlements`` or ``uncorrelated_accounts``
-        :param file: path of a CSV file of any size, for delimited-file sources and uncorrelated accounts
-        :param disable_optimization: whether accounts that have not changed are processed as well
-        :return: the task that was started
-        :raises AggregationRunningError: nothing was started, because another aggregation of the source runs
-        :raises AmbiguousError: it was sent, and nobody knows whether the tenant acted on it
-        :raises UploadError: the file can't be read; nothing was started
-        :raises ValueError: an argument can't be right; nothing was sent
-        """
-        kind = TaskKind(kind)
-        with nullcontext() if file is None else Upload(file) as upload:
-            request = api.start_aggregation(
-                self.transport.version, source_id, kind, upload, disable_optimization=disable_optimization
-            )
-            return self.transport.call(
-                request, partial(api.decode_started, source_id=source_id.strip(), kind=kind)
-            )
 
-    def aggregation_status(self, task_status_id: str) -> AggregationProgress | None:
-        """
-        Read how an account aggregation goes on (``GET /account-aggregations/{id}/status``).
-
-        :param task_status_id: SailPoint's id of the task
-        :return: ``None`` for what is no account aggregation, or ended more than about an hour ago
-        :raises ValueError: the id can't be one
-        """
-        request = api.get_progress(self.transport.version, task_status_id)
-        try:
-            progress = self.transport.call(request, api.decode_progress)
-        except NotFoundError:
-            return None
-        return None if progress.status == "NOT_FOUND" else progress
+def _source_path(version: ApiVersion, source_id: str) -> str:
+    return f"{version.sources}/{quote(check_id(source_id, 'source_id'), safe='')}"

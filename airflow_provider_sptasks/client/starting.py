@@ -19,7 +19,7 @@ from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
 if TYPE_CHECKING:
     from airflow_provider_sptasks.client.client import TaskStatusClient
     from airflow_provider_sptasks.client.retry import RetryPolicy
-    from airflow_provider_sptasks.client.sources import SourcesClient
+    from airflow_provider_sptasks.client.sources_client import SourcesClient
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from airflow_provider_sptasks.client import api
+from airflow_provider_sptasks.client import http
 from airflow_provider_sptasks.client.auth import ClientCredentialsAuth
 from airflow_provider_sptasks.client.errors import (
     AmbiguousError,
@@ -96,7 +96,7 @@ class Transport:
         """Close the connections; the transport can be used again."""
         self._session.close()
 
-    def call(self, request: api.Request, decode: Callable[[api.Request, api.Response], T]) -> T:
+    def call(self, request: http.Request, decode: Callable[[http.Request, http.Response], T]) -> T:
         """
         Try until it succeeds, fails for good, or the policy's deadline is near.
 
@@ -110,7 +110,7 @@ class Transport:
             f"{request.method} {request.path}",
         )
 
-    def _attempt(self, request: api.Request, deadline: float) -> api.Response:
+    def _attempt(self, request: http.Request, deadline: float) -> http.Response:
         """Send once, and once more if the token was refused: it may have been revoked."""
         token = self._auth.token()
         try:
@@ -119,7 +119,7 @@ class Transport:
             self._auth.token(refused=token)
             return self._send_in_time(request, deadline)
 
-    def _send_in_time(self, request: api.Request, deadline: float) -> api.Response:
+    def _send_in_time(self, request: http.Request, deadline: float) -> http.Response:
         self._keep_pace(request, deadline)
         try:
             response = self._send(request, self.settings.base_url + request.target, auth=self._auth)
@@ -129,7 +129,7 @@ class Transport:
         self._note_deprecation(request, response)
         return response
 
-    def _keep_pace(self, request: api.Request, deadline: float) -> None:
+    def _keep_pace(self, request: http.Request, deadline: float) -> None:
         """Wait for a place within the pace, but not beyond the deadline: then nothing is sent."""
         wait = self._pacer.reserve(max(deadline - time.monotonic(), 0.0))
         while wait > 0:
@@ -146,7 +146,7 @@ class Transport:
                 f"{request.method} {request.path} was not sent: the call's deadline has passed"
             )
 
-    def _send(self, request: api.Request, url: str, auth: Callable[..., Any]) -> api.Response:
+    def _send(self, request: http.Request, url: str, auth: Callable[..., Any]) -> http.Response:
         if not isinstance(request.body, Form):
             return self._send_body(request, url, auth, request.body)
         body = request.body.sending()
@@ -158,8 +158,8 @@ class Transport:
             raise AmbiguousError(error) from error
 
     def _send_body(
-        self, request: api.Request, url: str, auth: Callable[..., Any], body: bytes | Sending | None
-    ) -> api.Response:
+        self, request: http.Request, url: str, auth: Callable[..., Any], body: bytes | Sending | None
+    ) -> http.Response:
         try:
             answer = self._session.request(
                 request.method,
@@ -178,15 +178,15 @@ class Transport:
                 retryable=isinstance(error, requests.RequestException) and not isinstance(error, HOPELESS),
             ) from error
         headers = {name.lower(): value for name, value in answer.headers.items()}
-        response = api.Response(answer.status_code, headers, answer.content)
+        response = http.Response(answer.status_code, headers, answer.content)
         if 200 <= response.status < 300:
             return response
-        raise api.decode_error(request, response)
+        raise http.decode_error(request, response)
 
     def _fetch_token(self) -> Any:
         """Ask for a token: outside of the pace, which is the API's; the call that needs it tries again."""
         url = self.settings.token_endpoint
-        request = api.get_token(urlsplit(url).path, self.settings.client_id, self.settings.client_secret)
+        request = http.get_token(urlsplit(url).path, self.settings.client_id, self.settings.client_secret)
         try:
             response = self._send(request, url, auth=_unsigned)
         except BadRequestError as error:
@@ -195,9 +195,9 @@ class Transport:
             raise
         except UnauthorizedError as error:
             raise _refused(error) from None
-        return api.decode_json(request, response, secret=True)
+        return http.decode_json(request, response, secret=True)
 
-    def _note_deprecation(self, request: api.Request, response: api.Response) -> None:
+    def _note_deprecation(self, request: http.Request, response: http.Response) -> None:
         if response.headers.get("x-deprecated", "").lower() == "true":
             name = self.version.name
             if name not in self._deprecations:
@@ -206,7 +206,7 @@ class Transport:
 
 
 def _decoded(
-    request: api.Request, response: api.Response, decode: Callable[[api.Request, api.Response], T]
+    request: http.Request, response: http.Response, decode: Callable[[http.Request, http.Response], T]
 ) -> T:
     try:
         return decode(request, response)

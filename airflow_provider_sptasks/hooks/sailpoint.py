@@ -23,7 +23,7 @@ from airflow_provider_sptasks.client.errors import (
 )
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
-from airflow_provider_sptasks.client.sources import SourcesClient
+from airflow_provider_sptasks.client.sources_client import SourcesClient
 from airflow_provider_sptasks.get_provider_info import get_provider_info
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from typing import Any, Protocol, TypeVar
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_sptasks.arguments import cut_list
-from airflow_provider_sptasks.client.api import MAX_PAGE_SIZE
 from airflow_provider_sptasks.client.errors import SailPointError
+from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
 from airflow_provider_sptasks.client.retry import RetryPolicy

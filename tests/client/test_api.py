@@ -11,11 +11,12 @@ import requests
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from airflow_provider_sptasks.client import api
-from airflow_provider_sptasks.client.api import API_VERSIONS, Request, Response
+from airflow_provider_sptasks.client import filters, http, tasks, versions
 from airflow_provider_sptasks.client.errors import APIError, UnexpectedPayloadError
+from airflow_provider_sptasks.client.http import Request, Response
 from airflow_provider_sptasks.client.ids import check_id
-from airflow_provider_sptasks.emulator import filters
+from airflow_provider_sptasks.client.versions import API_VERSIONS
+from airflow_provider_sptasks.emulator import filters as emulated
 from airflow_provider_sptasks.emulator.versions import VERSIONS, version_of
 
 V1 = API_VERSIONS["v1"]
@@ -30,9 +31,9 @@ def prepared(request: Request) -> requests.PreparedRequest:
     return requests.Request(request.method, url, headers=dict(request.headers), data=request.body).prepare()
 
 
-def parsed(expression: str, version: str = "v1") -> filters.Expression:
+def parsed(expression: str, version: str = "v1") -> emulated.Expression:
     """What the emulator, which was written without knowing this client, makes of a filter."""
-    return filters.parse(expression, next(each.filters for each in VERSIONS if each.name == version))
+    return emulated.parse(expression, next(each.filters for each in VERSIONS if each.name == version))
 
 
 class TestVersions:
@@ -50,12 +51,12 @@ class TestVersions:
         ]
 
     def test_default(self) -> None:
-        assert api.DEFAULT_API_VERSION == "v1"
+        assert versions.DEFAULT_API_VERSION == "v1"
 
     @pytest.mark.parametrize("name", ["v3", "V1", "", "2024", None, 1, ["v1"]])
     def test_unknown_ones_are_refused(self, name: Any) -> None:
         with pytest.raises(ValueError, match="Use one of beta, v2024, v2025, v2026, v1") as caught:
-            api.api_version(name)
+            versions.api_version(name)
         assert repr(name) in str(caught.value)
 
 
@@ -118,7 +119,7 @@ class TestIds:
     def test_any_text_is_refused_or_stays_one_segment_of_the_path(self, text: str) -> None:
         for version in API_VERSIONS.values():
             try:
-                request = api.get_task(version, text)
+                request = tasks.get_task(version, text)
             except ValueError:
                 continue
             url = prepared(request).url
@@ -134,7 +135,7 @@ class TestIds:
 
     @pytest.mark.parametrize("text", ["pending-tasks", "a:b", "a~b", "a..b", "v1"])
     def test_odd_ids_are_still_one_segment(self, text: str) -> None:
-        url = prepared(api.get_task(V1, text)).url
+        url = prepared(tasks.get_task(V1, text)).url
         assert url is not None
         assert urlsplit(url).path.startswith("/task-status/v1/")
         assert unquote(urlsplit(url).path).split("/") == ["", "task-status", "v1", text]
@@ -143,14 +144,14 @@ class TestIds:
 class TestFilters:
     @given(st.text(), st.sampled_from(sorted(V1.filters)))
     def test_any_value_comes_through_unchanged(self, value: str, name: str) -> None:
-        comparison = parsed(api.equals(name, value))
-        assert isinstance(comparison, filters.Comparison)
+        comparison = parsed(filters.equals(name, value))
+        assert isinstance(comparison, emulated.Comparison)
         assert (comparison.field, comparison.operator, comparison.values) == (name, "eq", (value,))
 
     @given(st.lists(st.text(), min_size=1), st.sampled_from(sorted(V1.filters)))
     def test_any_values_come_through_unchanged(self, values: list[str], name: str) -> None:
-        comparison = parsed(api.one_of(name, values))
-        assert isinstance(comparison, filters.Comparison)
+        comparison = parsed(filters.one_of(name, values))
+        assert isinstance(comparison, emulated.Comparison)
         assert (comparison.field, comparison.operator, comparison.values) == (name, "in", tuple(values))
 
     @given(
@@ -158,32 +159,32 @@ class TestFilters:
         st.sampled_from(['id eq "1" or launcher eq "x"', 'not (type eq "y")', "completionStatus isnull"]),
     )
     def test_all_of_holds_only_if_each_does(self, values: list[str], own: str) -> None:
-        expression = parsed(api.all_of(api.one_of("sourceId", values), "", own))
-        assert isinstance(expression, filters.And)
-        assert expression.parts == (parsed(api.one_of("sourceId", values)), parsed(own))
+        expression = parsed(filters.all_of(filters.one_of("sourceId", values), "", own))
+        assert isinstance(expression, emulated.And)
+        assert expression.parts == (parsed(filters.one_of("sourceId", values)), parsed(own))
 
     @pytest.mark.parametrize(
         ("given", "expression"),
         [((), ""), (("", ""), ""), (("", "a"), "a"), (("a", "b", "", "c"), "(a) and (b) and (c)")],
     )
     def test_all_of(self, given: tuple[str, ...], expression: str) -> None:
-        assert api.all_of(*given) == expression
+        assert filters.all_of(*given) == expression
 
     @given(st.text(st.characters(exclude_categories=["Cs"])))
     def test_a_filter_survives_the_url(self, value: str) -> None:
-        request = api.list_tasks(V1, filters=api.equals("launcher", value), sorters="created")
+        request = tasks.list_tasks(V1, filters=filters.equals("launcher", value), sorters="created")
         url = prepared(request).url
         assert url is not None
         assert parse_qs(urlsplit(url).query, keep_blank_values=True, strict_parsing=True) == {
             "limit": ["250"],
             "offset": ["0"],
-            "filters": [api.equals("launcher", value)],
+            "filters": [filters.equals("launcher", value)],
             "sorters": ["created"],
         }
 
     @every_version
-    def test_every_filter_of_a_version_is_understood(self, version: api.ApiVersion) -> None:
-        expression = api.task_filters(
+    def test_every_filter_of_a_version_is_understood(self, version: versions.ApiVersion) -> None:
+        expression = filters.task_filters(
             version,
             task_status_ids=["1"],
             source_ids=["2", "3"],
@@ -192,7 +193,7 @@ class TestFilters:
             pending=version.lists_pending,
         )
         assert expression is not None
-        fields = [each.field for each in filters.comparisons(parsed(expression, version.name))]
+        fields = [each.field for each in emulated.comparisons(parsed(expression, version.name))]
         optional = ["launcher"] if "launcher" in version.filters else []
         pending = ["completionStatus"] if version.lists_pending else []
         assert fields == ["id", "sourceId", "completionStatus", *optional, *pending]
@@ -200,11 +201,11 @@ class TestFilters:
 
 class TestChunks:
     @every_version
-    def test_ten_thousand_ids_are_few_requests(self, version: api.ApiVersion) -> None:
+    def test_ten_thousand_ids_are_few_requests(self, version: versions.ApiVersion) -> None:
         rest = [f"{n:032x}" for n in range(10_000)]
         chunks = 0
         while rest:
-            chunk = api.first_chunk(api.find_tasks, version, rest, api.MAX_PAGE_SIZE)
+            chunk = filters.first_chunk(tasks.find_tasks, version, rest, filters.MAX_PAGE_SIZE)
             assert chunk == rest[: len(chunk)]
             rest = rest[len(chunk) :]
             chunks += 1
@@ -212,26 +213,26 @@ class TestChunks:
         assert chunks <= 55
 
     @every_version
-    @pytest.mark.parametrize("asks", [api.find_tasks, api.newest_tasks])
+    @pytest.mark.parametrize("asks", [tasks.find_tasks, tasks.newest_tasks])
     @given(ids=st.lists(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._~:-]{0,127}", fullmatch=True)), data=st.data())
     def test_a_chunk_is_the_longest_that_fits(
         self,
-        version: api.ApiVersion,
-        asks: Callable[[api.ApiVersion, Sequence[str]], Request],
+        version: versions.ApiVersion,
+        asks: Callable[[versions.ApiVersion, Sequence[str]], Request],
         ids: list[str],
         data: st.DataObject,
     ) -> None:
         assume(ids)
         ids = ids * data.draw(st.integers(1, 300))
         most = data.draw(st.integers(1, 300))
-        chunk = api.first_chunk(asks, version, ids, most)
+        chunk = filters.first_chunk(asks, version, ids, most)
         assert chunk == ids[: len(chunk)]
         assert 1 <= len(chunk) <= min(most, 250)
         url = prepared(asks(version, chunk)).path_url
         assert len(f"GET {url} HTTP/1.1\r\n") < 8_192
         if len(chunk) < min(len(ids), most, 250):
             longer = asks(version, ids[: len(chunk) + 1])
-            assert len(longer.target) > api.MAX_TARGET_LENGTH - 2
+            assert len(longer.target) > filters.MAX_TARGET_LENGTH - 2
 
 
 class TestRetryAfter:
@@ -256,18 +257,18 @@ class TestRetryAfter:
         ],
     )
     def test_forms(self, text: str | None, seconds: float | None) -> None:
-        assert api.parse_retry_after(text) == seconds
+        assert http.parse_retry_after(text) == seconds
 
     @pytest.mark.parametrize("zone", [UTC, None])
     def test_dates(self, zone: Any) -> None:
         moment = datetime.now(UTC) + timedelta(minutes=10)
-        seconds = api.parse_retry_after(format_datetime(moment.replace(tzinfo=zone)))
+        seconds = http.parse_retry_after(format_datetime(moment.replace(tzinfo=zone)))
         assert seconds is not None
         assert 500 < seconds <= 600
 
     @given(st.text() | st.from_regex(r"\w{3}, \d{1,5} \w{3} \d{1,20} \d\d:\d\d:\d\d [A-Z+]{1,3}\d{0,9}"))
     def test_whatever_it_says_it_is_never_negative_nor_longer_than_a_ban(self, text: str) -> None:
-        seconds = api.parse_retry_after(text)
+        seconds = http.parse_retry_after(text)
         assert seconds is None or 0 <= seconds <= 1_200
 
 
@@ -287,7 +288,7 @@ class TestAnswers:
     )
     def test_a_body_that_is_not_json(self, body: bytes, problem: str) -> None:
         with pytest.raises(UnexpectedPayloadError, match=problem) as caught:
-            api.decode_tasks(REQUEST, Response(200, {}, body))
+            tasks.decode_tasks(REQUEST, Response(200, {}, body))
         assert caught.value.retryable
         assert "GET /task-status/v1 was answered with 200" in str(caught.value)
         assert len(str(caught.value)) < 300
@@ -296,15 +297,15 @@ class TestAnswers:
     @pytest.mark.parametrize("body", [b"{}", b'"text"', b"null", b"7"])
     def test_a_list_that_is_none(self, body: bytes) -> None:
         with pytest.raises(UnexpectedPayloadError, match="should be answered with a JSON array") as caught:
-            api.decode_tasks(REQUEST, Response(200, {}, body))
+            tasks.decode_tasks(REQUEST, Response(200, {}, body))
         assert not caught.value.retryable
 
     def test_an_entry_that_is_no_task_does_not_hide_the_others(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         body = b'[7, {"id": "1"}, null, {}, {"id": null}, {"id": "2"}]'
-        tasks = api.decode_tasks(REQUEST, Response(200, {}, body))
-        assert [task.id for task in tasks] == ["1", "2"]
+        decoded = tasks.decode_tasks(REQUEST, Response(200, {}, body))
+        assert [task.id for task in decoded] == ["1", "2"]
         told = [record.getMessage() for record in caplog.records]
         assert len(told) == 4
         assert all(
@@ -312,25 +313,25 @@ class TestAnswers:
         )
 
     def test_204_is_an_empty_list(self) -> None:
-        assert api.decode_tasks(REQUEST, Response(204, {}, b"")) == []
+        assert tasks.decode_tasks(REQUEST, Response(204, {}, b"")) == []
 
     @pytest.mark.parametrize(
         ("status", "headers", "count"),
         [(200, {"x-total-count": "12"}, 12), (204, {"x-total-count": "0"}, 0), (204, {}, 0)],
     )
     def test_count(self, status: int, headers: dict[str, str], count: int) -> None:
-        assert api.decode_count(REQUEST, Response(status, headers, b"")) == count
+        assert http.decode_count(REQUEST, Response(status, headers, b"")) == count
 
     @pytest.mark.parametrize(
         "headers", [{}, {"x-total-count": ""}, {"x-total-count": "many"}, {"x-total-count": "-1"}]
     )
     def test_no_count(self, headers: dict[str, str]) -> None:
         with pytest.raises(UnexpectedPayloadError, match="without a usable X-Total-Count"):
-            api.decode_count(REQUEST, Response(200, headers, b"[]"))
+            http.decode_count(REQUEST, Response(200, headers, b"[]"))
 
     @given(st.integers(300, 599), st.binary() | st.sampled_from([b"[" * 10_000, b'{"messages": [7]}']))
     def test_any_body_of_an_error_is_tolerated(self, status: int, body: bytes) -> None:
-        error = api.decode_error(REQUEST, Response(status, {}, body))
+        error = http.decode_error(REQUEST, Response(status, {}, body))
         assert isinstance(error, APIError)
         assert (error.status, error.retryable) == (status, status == 429 or status >= 500)
         assert f"GET /task-status/v1 was answered with {status}" in str(error)

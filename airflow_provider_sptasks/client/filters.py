@@ -1,0 +1,97 @@
+"""SailPoint's filter expressions: how they are spelled, and how many ids fit in a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import quote
+
+from airflow_provider_sptasks.client.http import Request
+from airflow_provider_sptasks.client.versions import ApiVersion
+
+MAX_PAGE_SIZE = 250
+# Common gateways refuse a request line over 8 KB; the rest is for the method and the protocol.
+MAX_TARGET_LENGTH = 8000
+
+
+def equals(name: str, value: str) -> str:
+    """Make the filter that a field has a value."""
+    return f"{name} eq {_quoted(value)}"
+
+
+def one_of(name: str, values: Iterable[str]) -> str:
+    """Make the filter that a field has one of some values."""
+    return f"{name} in ({','.join(map(_quoted, values))})"
+
+
+def is_null(name: str) -> str:
+    """Make the filter that a field is not set."""
+    return f"{name} isnull"
+
+
+def all_of(*expressions: str) -> str:
+    """Make the filter that all of some filters hold; empty ones are passed over."""
+    given = [expression for expression in expressions if expression]
+    if len(given) < 2:
+        return "".join(given)
+    return " and ".join(f"({expression})" for expression in given)
+
+
+def task_filters(
+    version: ApiVersion,
+    *,
+    task_status_ids: Sequence[str] | None = None,
+    source_ids: Sequence[str] | None = None,
+    completion_statuses: Sequence[str] | None = None,
+    launchers: Sequence[str] | None = None,
+    pending: bool = False,
+) -> str | None:
+    """
+    Make the filter that all of the given criteria hold.
+
+    :return: the filter, empty where no criterion is given; ``None`` where one of them allows no value, so
+        that nothing can match
+    :raises ValueError: the version doesn't have a criterion
+    """
+    given = {
+        "id": task_status_ids,
+        "sourceId": source_ids,
+        "completionStatus": completion_statuses,
+        "launcher": launchers,
+    }
+    criteria = {name: values for name, values in given.items() if values is not None}
+    for name in criteria.keys() - version.filters:
+        raise ValueError(f"A list can't be filtered by {name} in API version {version.name!r}.")
+    if pending and not version.lists_pending:
+        raise ValueError(f"The list of API version {version.name!r} has no pending tasks. Use pending().")
+    if not all(criteria.values()):
+        return None
+    return all_of(
+        *(one_of(name, values) for name, values in criteria.items()),
+        is_null("completionStatus") if pending else "",
+    )
+
+
+def first_chunk(
+    request: Callable[[ApiVersion, Sequence[str]], Request],
+    version: ApiVersion,
+    ids: Sequence[str],
+    most: int,
+) -> Sequence[str]:
+    """
+    Take as many ids from the front as fit in one request, and at least one.
+
+    :param request: makes the request, as :func:`find_tasks` and :func:`newest_tasks` do
+    :param ids: any number of ids
+    :param most: how many to take at the most; a page and the request line bound it as well
+    """
+    length = len(request(version, []).target)
+    for taken, each in enumerate(ids[: min(most, MAX_PAGE_SIZE)]):
+        length += len(quote(_quoted(each), safe="")) + 1
+        if taken and length > MAX_TARGET_LENGTH:
+            return ids[:taken]
+    return ids[: min(most, MAX_PAGE_SIZE)]
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,116 @@
+"""
+SailPoint's API of tasks as data and pure functions: nothing here sends anything.
+
+Taken from SailPoint's OpenAPI documents and SDK pages for Task Management.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, is_null, one_of
+from airflow_provider_sptasks.client.http import Request, Response, decode_entries, decode_json, decode_list
+from airflow_provider_sptasks.client.ids import check_id
+from airflow_provider_sptasks.client.models import TaskStatus
+from airflow_provider_sptasks.client.versions import ApiVersion
+
+WRITE_SCOPE = "idn:task-management:write"
+
+
+def get_task(version: ApiVersion, task_status_id: str) -> Request:
+    """Ask for one task."""
+    return Request("GET", _task_path(version, task_status_id))
+
+
+def list_tasks(
+    version: ApiVersion, *, filters: str = "", sorters: str = "", limit: int = MAX_PAGE_SIZE, offset: int = 0
+) -> Request:
+    """Ask for a page of tasks."""
+    query = [("limit", str(limit)), ("offset", str(offset))]
+    if filters:
+        query.append(("filters", filters))
+    if sorters:
+        query.append(("sorters", sorters))
+    return Request("GET", version.task_status, tuple(query))
+
+
+def find_tasks(version: ApiVersion, task_status_ids: Sequence[str]) -> Request:
+    """Ask for the tasks with these ids: no more than fit in a page, see :func:`first_chunk`."""
+    return list_tasks(version, filters=one_of("id", task_status_ids))
+
+
+def newest_tasks(version: ApiVersion, source_ids: Sequence[str], *, offset: int = 0) -> Request:
+    """Ask for a page of the tasks of these sources, newest first: no more than :func:`first_chunk` takes."""
+    return list_tasks(version, filters=one_of("sourceId", source_ids), sorters="-created", offset=offset)
+
+
+def pending_tasks(version: ApiVersion, *, limit: int = MAX_PAGE_SIZE, offset: int = 0) -> Request:
+    """
+    Ask for a page of the pending tasks.
+
+    The list of pending tasks is deprecated where the list of all tasks holds them too.
+    """
+    if version.lists_pending or version.pending_tasks is None:
+        filters = is_null("completionStatus")
+        return list_tasks(version, filters=filters, sorters="created", limit=limit, offset=offset)
+    return Request("GET", version.pending_tasks, (("limit", str(limit)), ("offset", str(offset))))
+
+
+def count_pending_tasks(version: ApiVersion) -> Request:
+    """Ask how many tasks are pending; the answer's ``X-Total-Count`` says it."""
+    if version.pending_tasks is not None:
+        return Request("HEAD", version.pending_tasks, (("limit", "1"), ("count", "true")))
+    filters = is_null("completionStatus")
+    return Request("GET", version.task_status, (("limit", "1"), ("count", "true"), ("filters", filters)))
+
+
+def update_task(version: ApiVersion, task_status_id: str, operations: Sequence[Mapping[str, Any]]) -> Request:
+    """Ask to change a task with JSON Patch (RFC 6902)."""
+    return Request(
+        "PATCH",
+        _task_path(version, task_status_id),
+        headers={"Content-Type": "application/json-patch+json"},
+        body=json.dumps([dict(operation) for operation in operations]).encode(),
+        if_forbidden=f"Changing a task needs a personal access token of a user with the scope {WRITE_SCOPE}",
+    )
+
+
+def clear_operations(completion_status: str, completed: datetime) -> list[dict[str, str]]:
+    """
+    Make the JSON Patch that clears a pending task.
+
+    :param completion_status: the status to set; the documented one is ``Error``
+    :param completed: when the task shall be said to have ended
+    :raises ValueError: ``completed`` has no time zone
+    """
+    if completed.tzinfo is None:
+        raise ValueError(f"completed {completed.isoformat()} has no time zone. Give an aware datetime.")
+    moment = completed.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return [
+        {"op": "replace", "path": "/completionStatus", "value": completion_status},
+        {"op": "replace", "path": "/completed", "value": moment},
+    ]
+
+
+def decode_task(request: Request, response: Response) -> TaskStatus:
+    """Read the answer to a request for one task."""
+    return TaskStatus.from_json(decode_json(request, response))
+
+
+def decode_tasks(request: Request, response: Response) -> list[TaskStatus]:
+    """Read the answer to a request for a list; 204 is an empty one."""
+    return decode_page(request, response)[0]
+
+
+def decode_page(request: Request, response: Response) -> tuple[list[TaskStatus], int]:
+    """Read the answer to a request for a list, and count its entries, with those that can't be read."""
+    entries = decode_list(request, response)
+    return decode_entries(request, entries, TaskStatus.from_json), len(entries)
+
+
+def _task_path(version: ApiVersion, task_status_id: str) -> str:
+    return f"{version.task_status}/{quote(check_id(task_status_id, 'task_status_id'), safe='')}"
