@@ -22,6 +22,7 @@ from airflow_provider_sptasks.client.errors import (
     NotSentError,
     RateLimitedError,
     ServerError,
+    TransientResponseError,
     TransportError,
     UnauthorizedError,
     UnexpectedPayloadError,
@@ -37,6 +38,8 @@ T = TypeVar("T")
 
 HEADERS = {"Accept": "application/json", "X-SailPoint-Experimental": "true"}
 CONNECTIONS = 16
+# For how many seconds nobody sends after a 429, whatever it asks for.
+SHORTEST_HOLD = 1.0
 # A certificate that doesn't verify, or a URL that is none: requests' other ValueErrors.
 HOPELESS = (requests.exceptions.SSLError, ValueError)
 
@@ -115,7 +118,9 @@ class Transport:
         token = self._auth.token()
         try:
             return self._send_in_time(request, deadline)
-        except UnauthorizedError:
+        except APIError as error:
+            if error.status != 401:
+                raise
             self._auth.token(refused=token)
             return self._send_in_time(request, deadline)
 
@@ -124,7 +129,7 @@ class Transport:
         try:
             response = self._send(request, self.settings.base_url + request.target, auth=self._auth)
         except RateLimitedError as error:
-            self._pacer.hold(1.0 if error.retry_after is None else error.retry_after)
+            self._pacer.hold(max(SHORTEST_HOLD, error.retry_after or 0.0))
             raise
         self._note_deprecation(request, response)
         return response
@@ -152,7 +157,7 @@ class Transport:
         body = request.body.sending()
         try:
             return self._send_body(request, url, auth, body)
-        except (TransportError, ServerError) as error:
+        except (TransportError, TransientResponseError, ServerError) as error:
             if request.repeatable or not body.complete:
                 raise
             raise AmbiguousError(error) from error
