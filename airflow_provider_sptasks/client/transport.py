@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 HEADERS = {"Accept": "application/json", "X-SailPoint-Experimental": "true"}
-CONNECTIONS = 16
+CONNECTIONS = 32
 # For how many seconds nobody sends after a 429, whatever it asks for.
 SHORTEST_HOLD = 1.0
 # A certificate that doesn't verify, or a URL that is none: requests' other ValueErrors.
@@ -95,6 +95,20 @@ class Transport:
         twin.retry = retry
         return twin
 
+    def with_pacer(self, pacer: Pacer) -> Transport:
+        """
+        Return a transport that shares everything with this one but its pace.
+
+        :param pacer: the pace to keep
+        """
+        twin = copy.copy(self)
+        twin._pacer = pacer
+        return twin
+
+    def polling(self) -> Transport:
+        """Return a transport whose requests keep to the settings' ``poll_share``, as all polls do together."""
+        return self.with_pacer(self._pacer.lane(self.settings.poll_share))
+
     def close(self) -> None:
         """Close the connections; the transport can be used again."""
         self._session.close()
@@ -136,16 +150,17 @@ class Transport:
 
     def _keep_pace(self, request: http.Request, deadline: float) -> None:
         """Wait for a place within the pace, but not beyond the deadline: then nothing is sent."""
-        wait = self._pacer.reserve(max(deadline - time.monotonic(), 0.0))
-        while wait > 0:
-            if wait > deadline - time.monotonic():
-                raise NotSentError(
-                    f"{request.method} {request.path} was not sent: the client's own pace allows it in "
-                    f"{wait:.1f} s, which is after the call's deadline",
-                    retry_after=wait,
-                )
-            self.retry.sleep(wait)
-            wait = self._pacer.held()
+        for pacer in self._pacer.stages:
+            wait = pacer.reserve(max(deadline - time.monotonic(), 0.0))
+            while wait > 0:
+                if wait > deadline - time.monotonic():
+                    raise NotSentError(
+                        f"{request.method} {request.path} was not sent: the client's own pace allows it in "
+                        f"{wait:.1f} s, which is after the call's deadline",
+                        retry_after=wait,
+                    )
+                self.retry.sleep(wait)
+                wait = pacer.held()
         if self.retry.strict and time.monotonic() > deadline:
             raise NotSentError(
                 f"{request.method} {request.path} was not sent: the call's deadline has passed"
