@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from airflow_provider_sptasks.emulator.clock import timestamp
@@ -62,11 +62,13 @@ _FAULT_KEYS: Mapping[str, tuple[type, ...]] = {
     "kind": (str,),
     "method": (str,),
     "path": (str,),
+    "query": (str,),
     "times": (int,),
     "probability": (int, float),
     "delay": (int, float, str),
     "headers": (dict,),
     "body": (str,),
+    "size": (int,),
 }
 
 
@@ -87,13 +89,13 @@ def mount(state: State) -> Mount:
                 with state.lock:
                     # HEAD comes with every GET.
                     action = actions.get(request.method) or actions["GET"]
-                    return JSONResponse(action(_Call(state, request.path_params, body)))
+                    return _json(action(_Call(state, request.path_params, body)))
             except json.JSONDecodeError as error:
-                return JSONResponse({"error": f"the body is not JSON: {error}"}, 400)
+                return _json({"error": f"the body is not JSON: {error}"}, 400)
             except UnknownTaskError as error:
-                return JSONResponse({"error": str(error)}, 404)
+                return _json({"error": str(error)}, 404)
             except ValueError as error:
-                return JSONResponse({"error": str(error)}, 400)
+                return _json({"error": str(error)}, 400)
 
         return Route(path, endpoint, methods=list(actions))
 
@@ -242,6 +244,11 @@ def _revoke(call: _Call) -> object:
 def _reset(call: _Call) -> object:
     call.state.reset()
     return {}
+
+
+def _json(document: object, status: int = 200) -> Response:
+    # Not Starlette's, which can't send half of a surrogate pair.
+    return Response(json.dumps(document, separators=(",", ":")), status, media_type="application/json")
 
 
 def _only(body: Body, *keys: str) -> None:

@@ -19,6 +19,7 @@ from airflow_provider_sptasks.emulator.errors import ApiError
 from airflow_provider_sptasks.emulator.gateway import Gateway
 from airflow_provider_sptasks.emulator.patching import InvalidPatchError
 from airflow_provider_sptasks.emulator.state import State
+from airflow_provider_sptasks.emulator.tasks import Task
 from airflow_provider_sptasks.emulator.tenant import UnknownTaskError
 from airflow_provider_sptasks.emulator.versions import VERSIONS, ApiVersion
 
@@ -83,7 +84,7 @@ def _list(call: Call) -> Response:
         raise ApiError(400, f"Sorting by {sorter} is not supported.")
     tasks = call.tenant.tasks(pending=None if call.version.lists_pending else False, where=where)
     if sorter is not None:
-        tasks.sort(key=lambda task: task.launched, reverse=sorter == "-created")
+        tasks.sort(key=Task.order, reverse=sorter == "-created")
     return json_answer(*page(call, tasks, call.tenant.render))
 
 

@@ -37,6 +37,18 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def instant(text: object) -> float | None:
+    """
+    Return the seconds since 1970 of a time as the API writes it, ``None`` for anything else.
+
+    :param text: a value of a JSON document.
+    """
+    try:
+        return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def milliseconds(seconds: float) -> int:
     """
     Return an instant as the answers to starts have it, in milliseconds since 1970.

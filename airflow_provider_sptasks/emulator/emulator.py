@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,7 +15,7 @@ from airflow_provider_sptasks.emulator.credentials import (
     Credential,
     new_credential,
 )
-from airflow_provider_sptasks.emulator.faults import Fault, FaultKind, Faults
+from airflow_provider_sptasks.emulator.faults import BOMB_SIZE, Fault, FaultKind, Faults
 from airflow_provider_sptasks.emulator.ratelimit import RateLimit, RateLimiter
 from airflow_provider_sptasks.emulator.requestlog import LoggedRequest, RequestLog
 from airflow_provider_sptasks.emulator.scenario import Scenario, load_scenario
@@ -368,6 +368,50 @@ class Emulator:
         with self._state.lock:
             self._state.tenant.complete(task_id, outcome)
 
+    def override_task(
+        self,
+        task_id: str,
+        fields: Mapping[str, object] | None = None,
+        /,
+        *,
+        without: Iterable[str] = (),
+        **more: object,
+    ) -> None:
+        """
+        Show other JSON of a task than its own, wherever a client gets it, to see what odd records do.
+
+        The task is still found by the id that it was added with. Lists sort by a ``created`` that is a time,
+        and filter by ``completionStatus``, ``launcher`` and the id of ``target``, as they are shown. What was
+        overridden before stays so.
+
+        :param task_id: its id.
+        :param fields: fields to replace or to add, exactly as they are: any value that has a JSON form. Half
+            of a surrogate pair is sent as the escape that JSON has for it.
+        :param without: the names of fields to leave out, such as ``id``.
+        :param more: more ``fields``.
+        """
+        with self._state.lock:
+            self._state.tenant.override(task_id, {**(fields or {}), **more}, without)
+
+    def hide_task(self, task_id: str, hidden: bool = True) -> None:
+        """
+        Leave a task out of all lists; a client still gets it by its id.
+
+        :param task_id: its id.
+        :param hidden: ``False`` shows it in lists again.
+        """
+        with self._state.lock:
+            self._state.tenant.hide(task_id, hidden=hidden)
+
+    def remove_task(self, task_id: str) -> None:
+        """
+        Remove a task, as at the end of its retention.
+
+        :param task_id: its id, which another task may have then.
+        """
+        with self._state.lock:
+            self._state.tenant.remove(task_id)
+
     def task(self, task_id: str) -> dict[str, object]:
         """
         Return a task's JSON as a client would get it now.
@@ -385,6 +429,19 @@ class Emulator:
             now = tenant.clock.now()
             return [task.snapshot(now) for task in tenant.tasks()]
 
+    def on_request(self, callback: Callable[[LoggedRequest], object] | None) -> None:
+        """
+        Call something just before a request to the API is answered, after what a fault holds it up.
+
+        It may use everything that the emulator offers, for example end or remove a task between two pages of
+        a list. It is called in the server's thread, for one request after the other: nothing is answered
+        until it returns. What it raises becomes an answer with the status 500, and is logged.
+
+        :param callback: is called with the request, whose ``status`` is still 0; ``None`` for nothing.
+        """
+        with self._state.lock:
+            self._state.on_request = callback
+
     def fail(
         self,
         status: int | None = None,
@@ -392,11 +449,13 @@ class Emulator:
         kind: FaultKind = "status",
         method: str | None = None,
         path: str | None = None,
+        query: str | None = None,
         times: int | None = None,
         probability: float = 1.0,
         delay: float = 0.0,
         headers: Mapping[str, str] | None = None,
         body: str | bytes | None = None,
+        size: int = BOMB_SIZE,
     ) -> Fault:
         """
         Let something go wrong from now on.
@@ -409,17 +468,27 @@ class Emulator:
         - ``drop``: closes the connection; nothing takes effect.
         - ``drop_after``: processes the request, then closes the connection without an answer.
         - ``truncate``: processes the request, sends half of the answer's body, then closes the connection.
+        - ``trickle``: processes the request, then sends the answer's body byte by byte, with ``delay``
+          seconds between two of them.
+        - ``endless``: answers 200 with a body that never ends, of spaces or of ``body`` again and again, with
+          ``delay`` seconds between two pieces; nothing takes effect. It stops when the client closes the
+          connection.
+        - ``gzip``: answers 200 with an empty list that is ``size`` bytes long when it is unpacked, and some
+          hundreds of bytes before; nothing takes effect.
 
-        :param status: the status of the answer, 503 by default.
+        :param status: the status of the answer; 503 by default, but for ``endless`` and ``gzip``.
         :param kind: what goes wrong.
         :param method: only with this method.
         :param path: only where the path matches this pattern, such as ``/task-status*``; by default the whole
             API without the token endpoint.
+        :param query: only where the query string, decoded, matches this pattern, such as ``*bad-id*``.
         :param times: only so often.
         :param probability: only so probably, each time; repeatable by the emulator's ``seed``.
-        :param delay: hold the request up first, in seconds; with any kind.
+        :param delay: hold the request up first, in seconds, but for ``trickle`` and ``endless``.
         :param headers: more headers of the answer.
-        :param body: the body of the answer instead of the usual one, for ``status`` and ``html``.
+        :param body: the body of the answer instead of the usual one, for ``status`` and ``html``; a piece of
+            it for ``endless``.
+        :param size: of the body of ``gzip``, in bytes.
         """
         with self._state.lock:
             return self._state.faults.add(
@@ -427,11 +496,13 @@ class Emulator:
                 kind=kind,
                 method=method,
                 path=path,
+                query=query,
                 times=times,
                 probability=probability,
                 delay=delay,
                 headers=headers,
                 body=body,
+                size=size,
             )
 
     def clear_faults(self) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
-from airflow_provider_sptasks.emulator.clock import timestamp
+from airflow_provider_sptasks.emulator.clock import instant, timestamp
 
 STUCK_AT = 40
 """Where the progress of a task that never ends comes to a halt, in percent."""
@@ -102,8 +101,9 @@ class Task:
     """
     A task and the life that it leads by the tenant's clock.
 
-    Its selection in lists, its order and its retention follow from this life, whatever ``fields`` shows
-    instead; only ``completionStatus`` and ``launcher`` are filtered by what is shown.
+    Its retention follows from this life, whatever ``fields`` shows instead. Lists filter by what is shown of
+    ``completionStatus``, ``launcher`` and ``target``, and sort by what is shown of ``created``, if it is a
+    time.
 
     :param id: the task's id.
     :param kind: a key of ``KINDS``.
@@ -117,6 +117,7 @@ class Task:
     :param fields: overrides of its JSON.
     :param record: the JSON that a client's PATCH left; from then on the task doesn't change any more.
     :param optimized: it leaves out accounts that haven't changed.
+    :param without: the names of fields that its JSON lacks.
     """
 
     id: str
@@ -131,6 +132,7 @@ class Task:
     fields: Mapping[str, object] = field(default_factory=dict)
     record: Mapping[str, object] | None = None
     optimized: bool = True
+    without: frozenset[str] = frozenset()
 
     def phase(self, now: float) -> int:
         """
@@ -153,8 +155,10 @@ class Task:
 
         :param now: the tenant's time.
         """
-        if self.record is not None:
-            return dict(self.record)
+        document = self._simulated(now) if self.record is None else dict(self.record)
+        return {key: value for key, value in document.items() if key not in self.without}
+
+    def _simulated(self, now: float) -> dict[str, object]:
         phase = self.phase(now)
         kind = KINDS[self.kind]
         percent = min(phase, 100)
@@ -201,6 +205,8 @@ class Task:
         :param now: the tenant's time.
         """
         shown = self.fields if self.record is None else self.record
+        if "completionStatus" in self.without:
+            return None
         if "completionStatus" in shown:
             status = shown["completionStatus"]
             return None if status is None else str(status)
@@ -220,12 +226,39 @@ class Task:
         if self.completion_status(now) is None:
             return None
         if self.record is not None:
-            return datetime.fromisoformat(str(self.record["modified"])).timestamp()
+            return instant(self.record["modified"]) or now
         return min(now, self.launched + (self.duration or 0.0))
 
     def launcher(self) -> str:
         """Return who launched it."""
         return str(self.fields.get("launcher", _LAUNCHER))
+
+    def shown_source_id(self) -> str | None:
+        """Return the id of its source as its JSON shows it, ``None`` if there is none or it is no string."""
+        if "target" not in self.fields:
+            return self.source_id
+        target = self.fields["target"]
+        shown = target.get("id") if isinstance(target, Mapping) else None
+        return shown if isinstance(shown, str) else None
+
+    def order(self) -> float:
+        """Return what lists sort by: the time shown as ``created``, else when it was launched."""
+        shown = instant(self.fields.get("created"))
+        return self.launched if shown is None else shown
+
+    def overridden(self, fields: Mapping[str, object], without: Iterable[str]) -> Task:
+        """
+        Return the task with other JSON.
+
+        :param fields: fields to replace or to add, as they are.
+        :param without: the names of fields to leave out.
+        """
+        return replace(
+            self,
+            fields={**self.fields, **fields},
+            record=None if self.record is None else {**self.record, **fields},
+            without=(self.without - fields.keys()) | frozenset(without),
+        )
 
     def ended(self, now: float, outcome: str) -> Task:
         """
@@ -237,7 +270,13 @@ class Task:
         launched = min(self.launched, now)
         fields = {key: value for key, value in self.fields.items() if key != "completionStatus"}
         return replace(
-            self, launched=launched, duration=now - launched, outcome=outcome, fields=fields, record=None
+            self,
+            launched=launched,
+            duration=now - launched,
+            outcome=outcome,
+            fields=fields,
+            record=None,
+            without=self.without - {"completionStatus"},
         )
 
     def with_record(self, record: Mapping[str, object]) -> Task:

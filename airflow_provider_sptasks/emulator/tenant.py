@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from airflow_provider_sptasks.emulator import filters
 from airflow_provider_sptasks.emulator.clock import Clock, timestamp
@@ -41,10 +42,12 @@ class Tenant:
         self.sources = Sources()
         self.uploads: list[Upload] = []
         self._launches = Launches()
-        self._started: list[str] = []
+        self._started: dict[str, Task] = {}
         self._tasks: dict[str, Task] = {}
+        self._hidden: set[str] = set()
+        self._number = itertools.count()
         self._numbers: dict[str, int] = {}
-        self._by_source: dict[str, list[str]] = {}
+        self._by_source: dict[str, set[str]] = {}
         self._unfinished: dict[str, set[str]] = {}
         self._rendered: dict[str, tuple[Task, int, bytes]] = {}
 
@@ -92,12 +95,12 @@ class Tenant:
             raise AggregationRunningError
         launch = Launch(now, source.id, source.name, source.id, kind, source.plan)
         task = self._launch(launch, optimized=optimized)
-        self._started.append(task.id.casefold())
+        self._started[task.id.casefold()] = task
         return task
 
     def started(self) -> list[Task]:
         """Return the tasks that clients have started, oldest first."""
-        return [self._tasks[key] for key in self._started]
+        return list(self._started.values())
 
     def clear(self) -> None:
         """Remove all tasks, sources, schedules, and what was noted of starts."""
@@ -106,6 +109,7 @@ class Tenant:
         for kept in (self._tasks, self._numbers, self._by_source, self._unfinished, self._rendered):
             kept.clear()
         self._started.clear()
+        self._hidden.clear()
         self.uploads.clear()
 
     def task(self, task_id: str) -> Task:
@@ -131,7 +135,7 @@ class Tenant:
         now = self.clock.now()
         found = []
         for task in self._candidates(where):
-            if not self._visible(task, now):
+            if task.id.casefold() in self._hidden or not self._visible(task, now):
                 continue
             if pending is not None and (task.completion_status(now) is None) != pending:
                 continue
@@ -146,11 +150,48 @@ class Tenant:
         :param task_id: its id.
         :param outcome: its ``completionStatus``.
         """
-        self._launch_due()
-        task = self._tasks.get(task_id.casefold())
-        if task is None:
-            raise UnknownTaskError(f"There is no task {task_id!r}.")
-        return self._replace(task.ended(self.clock.now(), outcome))
+        return self._replace(self._known(task_id).ended(self.clock.now(), outcome))
+
+    def override(self, task_id: str, fields: Mapping[str, object], without: Iterable[str]) -> Task:
+        """
+        Show other JSON of a task than its own.
+
+        :param task_id: its id.
+        :param fields: fields to replace or to add, as they are.
+        :param without: the names of fields to leave out.
+        """
+        task = self._known(task_id).overridden(fields, without)
+        source_id = task.shown_source_id()
+        if source_id is not None:
+            self._index(task, source_id)
+        return self._replace(task)
+
+    def hide(self, task_id: str, *, hidden: bool) -> None:
+        """
+        Leave a task out of all lists, or show it in them again.
+
+        :param task_id: its id.
+        :param hidden: leave it out.
+        """
+        key = self._known(task_id).id.casefold()
+        if hidden:
+            self._hidden.add(key)
+        else:
+            self._hidden.discard(key)
+
+    def remove(self, task_id: str) -> None:
+        """
+        Forget a task; it stays among those that clients have started.
+
+        :param task_id: its id.
+        """
+        task = self._known(task_id)
+        key = task.id.casefold()
+        for kept in (self._tasks, self._numbers, self._rendered):
+            kept.pop(key, None)
+        self._hidden.discard(key)
+        for keys in (*self._by_source.values(), *self._unfinished.values()):
+            keys.discard(key)
 
     def patch(self, task_id: str, operations: object) -> Task:
         """
@@ -175,20 +216,21 @@ class Tenant:
         """
         now = self.clock.now()
         phase = task.phase(now)
-        known = self._rendered.get(task.id)
+        key = task.id.casefold()
+        known = self._rendered.get(key)
         if known is not None and known[0] is task and known[1] == phase:
             return known[2]
         rendered = json.dumps(task.snapshot(now), separators=(",", ":")).encode()
-        self._rendered[task.id] = (task, phase, rendered)
+        self._rendered[key] = (task, phase, rendered)
         return rendered
 
     def _candidates(self, where: filters.Expression | None) -> Iterable[Task]:
         ids = None if where is None else filters.bound(where, "id")
         sources = None if where is None or ids is not None else filters.bound(where, "sourceId")
         if ids is not None:
-            keys = [key for key in ids if key in self._tasks]
+            keys = {key for key in ids if key in self._tasks}
         elif sources is not None:
-            keys = [key for source in sources for key in self._by_source.get(source, ())]
+            keys = {key for source in sources for key in self._by_source.get(source, ())}
         else:
             return self._tasks.values()
         return [self._tasks[key] for key in sorted(keys, key=self._numbers.__getitem__)]
@@ -198,13 +240,13 @@ class Tenant:
         if key in self._tasks:
             raise ValueError(f"id: there is already a task {task.id!r}")
         self._tasks[key] = task
-        self._numbers[key] = len(self._numbers)
+        self._numbers[key] = next(self._number)
         if task.source is not None and task.source_id is not None:
-            source = task.source_id.casefold()
             self.sources.imply(task.source_id, task.source, self.clock.now())
-            self._by_source.setdefault(source, []).append(key)
-            if task.kind in AGGREGATIONS:
-                self._unfinished.setdefault(source, set()).add(key)
+            shown = task.shown_source_id()
+            if shown is not None:
+                self._index(task, shown)
+            self._watch(task)
 
     def _launch_due(self) -> None:
         """Launch what was due until now; SailPoint leaves out what would overlap with its own kind."""
@@ -213,8 +255,8 @@ class Tenant:
             if self._runs(launch.source_id, launch.at, (launch.kind,)):
                 continue
             if launch.retried is not None:
-                failed = self._tasks[launch.retried.casefold()]
-                if not is_temporary(failed.completion_status(launch.at)):
+                failed = self._tasks.get(launch.retried.casefold())
+                if failed is not None and not is_temporary(failed.completion_status(launch.at)):
                     continue
             self._launch(launch)
 
@@ -247,8 +289,29 @@ class Tenant:
         return False
 
     def _replace(self, task: Task) -> Task:
-        self._tasks[task.id.casefold()] = task
+        key = task.id.casefold()
+        self._tasks[key] = task
+        if key in self._started:
+            self._started[key] = task
+        self._watch(task)
         return task
+
+    def _known(self, task_id: str) -> Task:
+        """Return a task, even one that is only about to start."""
+        self._launch_due()
+        task = self._tasks.get(task_id.casefold())
+        if task is None:
+            raise UnknownTaskError(f"There is no task {task_id!r}.")
+        return task
+
+    def _index(self, task: Task, source_id: str) -> None:
+        """Let lists that are filtered by a source find a task."""
+        self._by_source.setdefault(source_id.casefold(), set()).add(task.id.casefold())
+
+    def _watch(self, task: Task) -> None:
+        """Let a task keep others of its source from being launched while it runs."""
+        if task.source_id is not None and task.kind in AGGREGATIONS:
+            self._unfinished.setdefault(task.source_id.casefold(), set()).add(task.id.casefold())
 
     @staticmethod
     def _visible(task: Task, now: float) -> bool:
@@ -269,7 +332,7 @@ class _Lookup:
             case "id":
                 return self._task.id
             case "sourceId":
-                return self._task.source_id
+                return self._task.shown_source_id()
             case "completionStatus":
                 return self._task.completion_status(self._now)
             case "type":
