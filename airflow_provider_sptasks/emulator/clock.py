@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 
@@ -13,10 +15,20 @@ class Clock:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ahead = 0.0
+        self._stopped_at: float | None = None
 
     def now(self) -> float:
         """Return the tenant's time in seconds since 1970."""
-        return time.time() + self._ahead
+        return (time.time() if self._stopped_at is None else self._stopped_at) + self._ahead
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stand still, so that all that is added meanwhile has the same time."""
+        self._stopped_at = time.time()
+        try:
+            yield
+        finally:
+            self._stopped_at = None
 
     def advance(self, seconds: float) -> None:
         """

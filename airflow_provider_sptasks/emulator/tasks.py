@@ -2,98 +2,23 @@
 
 from __future__ import annotations
 
-import uuid
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from airflow_provider_sptasks.emulator.clock import instant, timestamp
+from airflow_provider_sptasks.emulator.kinds import KINDS
 
+DURATION = 30.0
+"""How long tasks run that nothing else is said of, in seconds."""
+OUTCOME = "SUCCESS"
+"""How tasks end that nothing else is said of."""
 STUCK_AT = 40
 """Where the progress of a task that never ends comes to a halt, in percent."""
 
 _CLOSING = 100
 _ENDED = 101
 _LAUNCHER = "cloudadmin"
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """
-    A kind of task.
-
-    :param type: the name that filters by ``type`` know it by.
-    :param unique_name: the ``uniqueName`` of its tasks.
-    :param description: the description of a task, with ``{source}`` where the source's name goes.
-    :param definition: the description of the task definition.
-    :param executor: the class behind the task definition.
-    :param unit: what it counts.
-    :param targeted: it works on one source.
-    """
-
-    type: str
-    unique_name: str
-    description: str
-    definition: str
-    executor: str
-    unit: str
-    targeted: bool = True
-
-
-KINDS: Mapping[str, Kind] = {
-    "accounts": Kind(
-        "CLOUD_ACCOUNT_AGGREGATION",
-        "Cloud Account Aggregation",
-        "Aggregate accounts from {source} [source]",
-        "Aggregates from the specified application.",
-        "sources.task.AccountAggregationTask",
-        "accounts",
-    ),
-    "entitlements": Kind(
-        "CLOUD_GROUP_AGGREGATION",
-        "Cloud Group Aggregation",
-        "Aggregate entitlements from {source} [source]",
-        "Aggregates groups from the specified application.",
-        "sources.task.EntitlementAggregationTask",
-        "entitlements",
-    ),
-    "uncorrelated_accounts": Kind(
-        "CLOUD_PROCESS_UNCORRELATED_ACCOUNTS",
-        "Cloud Process Uncorrelated Accounts",
-        "Process uncorrelated accounts of {source} [source]",
-        "Processes uncorrelated accounts for the specified application.",
-        "sources.task.UncorrelatedAccountsTask",
-        "accounts",
-    ),
-    "account_deletion": Kind(
-        "ACCOUNT_DELETION",
-        "Account Deletion",
-        "Delete accounts of {source} [source]",
-        "Deletes accounts of the specified application.",
-        "sources.task.AccountDeletionTask",
-        "accounts",
-    ),
-    "role_refresh": Kind(
-        "CLOUD_REFRESH_ROLE",
-        "Cloud Refresh Role",
-        "Propagate role changes",
-        "Refreshes the assignments of roles.",
-        "roles.task.RoleRefreshTask",
-        "identities",
-        targeted=False,
-    ),
-    "identity_refresh": Kind(
-        "IDENTITY_REFRESH",
-        "Identity Refresh",
-        "Refresh identities",
-        "Refreshes the attributes of identities.",
-        "identities.task.IdentityRefreshTask",
-        "identities",
-        targeted=False,
-    ),
-}
-AGGREGATIONS = ("accounts", "entitlements", "uncorrelated_accounts")
-"""The kinds that are launched for a source, by a client or by a schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +50,24 @@ class Task:
     source: str | None
     source_id: str | None
     launched: float
-    duration: float | None = 30.0
-    outcome: str = "SUCCESS"
+    duration: float | None
+    outcome: str
     completed_lead: float = 0.0
     messages: tuple[Mapping[str, object], ...] = ()
     fields: Mapping[str, object] = field(default_factory=dict)
     record: Mapping[str, object] | None = None
     optimized: bool = True
     without: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind: {self.kind!r} is none of {', '.join(KINDS)}")
+        if self.duration is not None and self.duration < 0:
+            raise ValueError(f"duration: {self.duration!r} is negative")
+        if self.completed_lead < 0:
+            raise ValueError(f"completed_lead: {self.completed_lead!r} is negative")
+        if not self.outcome:
+            raise ValueError("outcome: is empty; a task that doesn't end has the duration None")
 
     def phase(self, now: float) -> int:
         """
@@ -192,9 +127,9 @@ class Task:
                 {"name": "TASK_OUT_ACCOUNT_AGGREGATION_DELETED", "attributeName": "deleted"},
             ],
             "attributes": attributes,
-            "progress": _progress(percent, done, total, kind.unit),
+            "progress": kind.progress(percent, done, total),
             "percentComplete": percent,
-            "taskDefinitionSummary": _definition(kind),
+            "taskDefinitionSummary": kind.summary(),
         }
         return document | dict(self.fields)
 
@@ -300,15 +235,6 @@ class Task:
         return timestamp(self.launched + self.duration * min(phase, 100) / 100)
 
 
-def stable_id(name: str) -> str:
-    """
-    Return the same 32 hexadecimal digits for the same name.
-
-    :param name: any text.
-    """
-    return uuid.uuid5(uuid.NAMESPACE_URL, f"sailpoint:{name}").hex
-
-
 def message_json(text: str, outcome: str) -> dict[str, object]:
     """
     Return a task message as the API shows it.
@@ -322,69 +248,4 @@ def message_json(text: str, outcome: str) -> dict[str, object]:
         "localizedText": {"locale": "en-US", "message": text},
         "key": text,
         "parameters": None,
-    }
-
-
-def new_task(
-    now: float,
-    *,
-    id: str | None = None,  # noqa: A002 - the API's own name for it
-    source: str = "Active Directory",
-    source_id: str | None = None,
-    kind: str = "accounts",
-    launched: float = 0.0,
-    duration: float | None = 30.0,
-    outcome: str = "SUCCESS",
-    completed_lead: float = 0.0,
-    messages: Sequence[str | Mapping[str, object]] = (),
-    fields: Mapping[str, object] | None = None,
-    optimized: bool = True,
-) -> Task:
-    """
-    Return a task as ``Emulator.add_task`` describes it.
-
-    :param now: the tenant's time.
-    """
-    if kind not in KINDS:
-        raise ValueError(f"kind: {kind!r} is none of {', '.join(KINDS)}")
-    if duration is not None and duration < 0:
-        raise ValueError(f"duration: {duration!r} is negative")
-    if completed_lead < 0:
-        raise ValueError(f"completed_lead: {completed_lead!r} is negative")
-    if not outcome:
-        raise ValueError("outcome: is empty; a task that doesn't end has the duration None")
-    if fields and "id" in fields:
-        raise ValueError("fields: can't override the id; pass it as id")
-    targeted = KINDS[kind].targeted
-    return Task(
-        id=id or uuid.uuid4().hex,
-        kind=kind,
-        source=source if targeted else None,
-        source_id=(source_id or stable_id(source)) if targeted else None,
-        launched=now + launched,
-        duration=duration,
-        outcome=outcome,
-        completed_lead=completed_lead,
-        messages=tuple(message_json(m, outcome) if isinstance(m, str) else m for m in messages),
-        fields=dict(fields or {}),
-        optimized=optimized,
-    )
-
-
-def _progress(percent: int, done: int, total: int, unit: str) -> str:
-    if percent == 0:
-        return "Initializing..."
-    if percent == 100:
-        return "Completed"
-    return f"Processed {done} of {total} {unit}"
-
-
-def _definition(kind: Kind) -> dict[str, object]:
-    return {
-        "id": stable_id(kind.type),
-        "uniqueName": kind.unique_name,
-        "description": kind.definition,
-        "parentName": kind.unique_name,
-        "executor": "sailpoint.task.ServiceTaskExecutor",
-        "arguments": {"mantisExecutor": f"com.sailpoint.mantis.{kind.executor}"},
     }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from airflow_provider_sptasks.emulator import Emulator, LoggedRequest
-from airflow_provider_sptasks.emulator.tenant import UnknownTaskError
+from airflow_provider_sptasks.emulator.taskstore import UnknownTaskError
 from tests.emulator.conftest import Api
 
 LIST = "/task-status/v1"
