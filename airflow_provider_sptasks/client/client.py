@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from airflow_provider_sptasks.client import tasks as api
+from airflow_provider_sptasks.client.clearing import OneClearing
 from airflow_provider_sptasks.client.errors import BadRequestError
 from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, all_of, first_chunk, task_filters
 from airflow_provider_sptasks.client.http import Request, decode_count
@@ -350,16 +351,16 @@ class TaskStatusClient:
         """
         Give a pending task a completion status: corrects the record, and does not stop the work.
 
-        Whoever waits for the task sees it as ended so. ``Error`` is the documented status.
+        Whoever waits for the task sees it as ended so. ``Error`` is the documented status. After an attempt
+        that failed the task is read again, and left alone where it has ended meanwhile.
 
         :param task_status_id: SailPoint's id of the task
         :param completion_status: the status to set
         :param completed: when the task shall be said to have ended, aware; ``None`` for now
-        :return: the task after the change
+        :return: the task after that
         """
-        return self.update(
-            task_status_id, api.clear_operations(completion_status, completed or datetime.now(UTC))
-        )
+        operations = api.clear_operations(completion_status, completed or datetime.now(UTC))
+        return OneClearing(self, task_status_id, operations).run()
 
     def _pages(
         self, request_at: Callable[[int], Request], page_size: int = MAX_PAGE_SIZE
