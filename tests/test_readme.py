@@ -156,7 +156,13 @@ def test_tables_are_complete(section: str, heading: str, expected: set[str]) -> 
 
 def test_client_methods() -> None:
     public = {name for name, it in vars(TaskStatusClient).items() if name[0] != "_" and callable(it)}
-    assert set(first_column("Hook", "method of `client`")) == public - {"with_retry", "close"}
+    assert set(first_column("Hook", "method of `client`")) == public - {
+        "with_retry",
+        "with_stop",
+        "with_pacer",
+        "polling",
+        "close",
+    }
     public = {name for name, it in vars(SourcesClient).items() if name[0] != "_" and callable(it)}
     assert set(first_column("Hook", "method of `sources`")) == public - {"with_retry"}
 
