@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import requests
 from requests.auth import AuthBase
 
 from airflow_provider_sptasks.client.errors import SailPointError, UnexpectedPayloadError
+from airflow_provider_sptasks.client.locks import Lock
 
 # A token is renewed this long before it runs out, or at a tenth of its life where that is shorter.
 RENEW_BEFORE = 60.0
@@ -28,14 +28,14 @@ class _Cache:
     """The token of one client at one tenant, and who may fetch it."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.token: _Token | None = None
         self.failures = 0
         self.failure: SailPointError | None = None
 
 
 _caches: dict[tuple[str, str, str], _Cache] = {}
-_caches_lock = threading.Lock()
+_caches_lock = Lock()
 
 
 class ClientCredentialsAuth(AuthBase):

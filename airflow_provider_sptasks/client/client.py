@@ -74,6 +74,22 @@ class TaskStatusClient:
         twin.transport = self.transport.with_retry(retry)
         return twin
 
+    def with_pacer(self, pacer: Pacer) -> TaskStatusClient:
+        """
+        Return a client that shares everything with this one but its pace.
+
+        :param pacer: the pace to keep
+        """
+        twin = copy.copy(self)
+        twin.transport = self.transport.with_pacer(pacer)
+        return twin
+
+    def polling(self) -> TaskStatusClient:
+        """Return a client for polls, which keep to the settings' ``poll_share`` besides the common pace."""
+        twin = copy.copy(self)
+        twin.transport = self.transport.polling()
+        return twin
+
     def close(self) -> None:
         """Close the connections; the client can be used again."""
         self.transport.close()

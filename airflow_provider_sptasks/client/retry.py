@@ -27,7 +27,7 @@ class RetryPolicy:
     :param strict: whether nothing at all is sent after the deadline; otherwise the first attempt is, however
         long it had to wait for a token
     :param max_attempts: attempts at the most; ``None`` for as many as the deadline allows
-    :param wait: how long to wait before the next attempt where the answer doesn't say
+    :param wait: how long to wait before the next attempt; an answer can only ask for longer
     :param sleep: how to wait; the seconds are its only argument
     """
 
@@ -48,7 +48,7 @@ class RetryPolicy:
         stop = stop_before_delay(self.deadline)
         retrying = Retrying(
             retry=retry_if_exception(_is_retryable),
-            wait=_AnswerOrElse(self.wait),
+            wait=_AtLeastAsAsked(self.wait),
             stop=stop if self.max_attempts is None else stop | stop_after_attempt(self.max_attempts),
             sleep=self.sleep,
             before_sleep=lambda state: _log_retry(state, what),
@@ -57,18 +57,19 @@ class RetryPolicy:
         return retrying(attempt)
 
 
-class _AnswerOrElse(wait_base):
-    """Waits as the answer's ``Retry-After`` asks and a little more, to spread a herd; else as ``other``."""
+class _AtLeastAsAsked(wait_base):
+    """Waits as ``own``, or as ``Retry-After`` asks if that is longer, and a little more to spread a herd."""
 
-    def __init__(self, other: wait_base) -> None:
-        self._other = other
-        self._spread = wait_random(0, 1)
+    def __init__(self, own: wait_base) -> None:
+        self._own = own
+        self._jitter = wait_random(0, 1)
 
     def __call__(self, retry_state: RetryCallState) -> float:
+        own = self._own(retry_state)
         error = retry_state.outcome and retry_state.outcome.exception()
         if isinstance(error, SailPointError) and error.retry_after is not None:
-            return error.retry_after + self._spread(retry_state)
-        return self._other(retry_state)
+            return max(own, error.retry_after) + self._jitter(retry_state)
+        return own
 
 
 def _is_retryable(error: BaseException) -> bool:

@@ -23,7 +23,7 @@ WRITE_SCOPE = "idn:task-management:write"
 
 def get_task(version: ApiVersion, task_status_id: str) -> Request:
     """Ask for one task."""
-    return Request("GET", _task_path(version, task_status_id))
+    return Request("GET", _task_path(version, task_status_id), one_record=True)
 
 
 def list_tasks(
@@ -76,6 +76,7 @@ def update_task(version: ApiVersion, task_status_id: str, operations: Sequence[M
         headers={"Content-Type": "application/json-patch+json"},
         body=json.dumps([dict(operation) for operation in operations]).encode(),
         if_forbidden=f"Changing a task needs a personal access token of a user with the scope {WRITE_SCOPE}",
+        one_record=True,
     )
 
 

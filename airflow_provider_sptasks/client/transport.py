@@ -22,6 +22,7 @@ from airflow_provider_sptasks.client.errors import (
     NotSentError,
     RateLimitedError,
     ServerError,
+    TransientResponseError,
     TransportError,
     UnauthorizedError,
     UnexpectedPayloadError,
@@ -36,7 +37,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 HEADERS = {"Accept": "application/json", "X-SailPoint-Experimental": "true"}
-CONNECTIONS = 16
+CONNECTIONS = 32
+# For how many seconds nobody sends after a 429, whatever it asks for.
+SHORTEST_HOLD = 1.0
 # A certificate that doesn't verify, or a URL that is none: requests' other ValueErrors.
 HOPELESS = (requests.exceptions.SSLError, ValueError)
 
@@ -92,6 +95,20 @@ class Transport:
         twin.retry = retry
         return twin
 
+    def with_pacer(self, pacer: Pacer) -> Transport:
+        """
+        Return a transport that shares everything with this one but its pace.
+
+        :param pacer: the pace to keep
+        """
+        twin = copy.copy(self)
+        twin._pacer = pacer
+        return twin
+
+    def polling(self) -> Transport:
+        """Return a transport whose requests keep to the settings' ``poll_share``, as all polls do together."""
+        return self.with_pacer(self._pacer.lane(self.settings.poll_share))
+
     def close(self) -> None:
         """Close the connections; the transport can be used again."""
         self._session.close()
@@ -115,7 +132,9 @@ class Transport:
         token = self._auth.token()
         try:
             return self._send_in_time(request, deadline)
-        except UnauthorizedError:
+        except APIError as error:
+            if error.status != 401:
+                raise
             self._auth.token(refused=token)
             return self._send_in_time(request, deadline)
 
@@ -124,23 +143,24 @@ class Transport:
         try:
             response = self._send(request, self.settings.base_url + request.target, auth=self._auth)
         except RateLimitedError as error:
-            self._pacer.hold(1.0 if error.retry_after is None else error.retry_after)
+            self._pacer.hold(max(SHORTEST_HOLD, error.retry_after or 0.0))
             raise
         self._note_deprecation(request, response)
         return response
 
     def _keep_pace(self, request: http.Request, deadline: float) -> None:
         """Wait for a place within the pace, but not beyond the deadline: then nothing is sent."""
-        wait = self._pacer.reserve(max(deadline - time.monotonic(), 0.0))
-        while wait > 0:
-            if wait > deadline - time.monotonic():
-                raise NotSentError(
-                    f"{request.method} {request.path} was not sent: the client's own pace allows it in "
-                    f"{wait:.1f} s, which is after the call's deadline",
-                    retry_after=wait,
-                )
-            self.retry.sleep(wait)
-            wait = self._pacer.held()
+        for pacer in self._pacer.stages:
+            wait = pacer.reserve(max(deadline - time.monotonic(), 0.0))
+            while wait > 0:
+                if wait > deadline - time.monotonic():
+                    raise NotSentError(
+                        f"{request.method} {request.path} was not sent: the client's own pace allows it in "
+                        f"{wait:.1f} s, which is after the call's deadline",
+                        retry_after=wait,
+                    )
+                self.retry.sleep(wait)
+                wait = pacer.held()
         if self.retry.strict and time.monotonic() > deadline:
             raise NotSentError(
                 f"{request.method} {request.path} was not sent: the call's deadline has passed"
@@ -152,7 +172,7 @@ class Transport:
         body = request.body.sending()
         try:
             return self._send_body(request, url, auth, body)
-        except (TransportError, ServerError) as error:
+        except (TransportError, TransientResponseError, ServerError) as error:
             if request.repeatable or not body.complete:
                 raise
             raise AmbiguousError(error) from error

@@ -11,7 +11,7 @@ from types import FrameType
 
 from airflow_provider_sptasks.emulator import Emulator, RateLimit, Scenario, ScenarioError, load_scenario
 from airflow_provider_sptasks.emulator.gateway import ADMIN_PREFIX
-from airflow_provider_sptasks.emulator.scenario import builtin_scenarios
+from airflow_provider_sptasks.emulator.scenario_file import builtin_scenarios
 
 # The same at every start, so that a connection that was exported once stays good.
 _CLIENT_ID = "emulator"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -127,6 +128,15 @@ def expression(call: Call, fields: Mapping[str, frozenset[str]]) -> filters.Expr
         return filters.parse(text, fields)
     except filters.FilterError as error:
         raise ApiError(400, str(error)) from error
+
+
+def encoded(document: Mapping[str, object]) -> bytes:
+    """
+    Return a document as JSON.
+
+    :param document: the document.
+    """
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def json_answer(body: bytes, headers: Mapping[str, str] | None = None, status: int = 200) -> Response:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -13,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_sptasks.emulator.errors import error_body, proxy_page
-from airflow_provider_sptasks.emulator.faults import Fault
+from airflow_provider_sptasks.emulator.faults import ENDLESS_CHUNK, Fault
 from airflow_provider_sptasks.emulator.requestlog import LoggedRequest
 from airflow_provider_sptasks.emulator.state import State
 from airflow_provider_sptasks.emulator.uploads import MULTIPART, Form
@@ -72,9 +74,11 @@ class Gateway:
         if form is not None:
             scope["state"]["form"] = form
         path = scope["path"]
+        api = not path.startswith("/oauth/")
+        query = unquote_plus(scope["query_string"].decode("latin-1"))
         with self._state.lock:
-            faults = self._state.faults.strike(scope["method"], path, api=not path.startswith("/oauth/"))
-        delay = sum(fault.delay for fault in faults)
+            faults = self._state.faults.strike(scope["method"], path, query, api=api)
+        delay = sum(fault.hold for fault in faults)
         if delay:
             try:
                 await asyncio.sleep(delay)
@@ -82,6 +86,10 @@ class Gateway:
                 # The emulator stops, and uvicorn would log the cancellation as an error of this application.
                 return
         fault = next((fault for fault in faults if fault.kind != "delay"), None)
+        watcher = self._state.on_request
+        if watcher is not None and api:
+            # Without the lock: it may wait for another thread that needs the emulator.
+            watcher(self._entry(scope, at, body, 0, None))
         answer = await self._answer(scope, body, fault)
         struck = fault or (faults[0] if faults else None)
         with self._state.lock:
@@ -92,7 +100,7 @@ class Gateway:
         answer = _Answer()
         if fault is not None and fault.kind == "drop":
             return answer
-        if fault is not None and fault.kind in ("status", "html", "empty"):
+        if fault is not None and fault.kind in ("status", "html", "empty", "endless", "gzip"):
             response = _fault_response(fault)
         elif len(scope["raw_path"]) + len(scope["query_string"]) + bool(scope["query_string"]) > MAX_TARGET:
             response = Response(proxy_page(414), 414, _HTML)
@@ -173,8 +181,15 @@ def _fault_response(fault: Fault) -> Response:
         return Response(b"", fault.status, dict(fault.headers))
     if fault.kind == "html":
         return Response(fault.body or proxy_page(fault.status), fault.status, {**_HTML, **fault.headers})
-    body = error_body(fault.status) if fault.body is None else fault.body
-    return Response(body, fault.status, {"Content-Type": "application/json", **fault.headers})
+    headers = {"Content-Type": "application/json", **fault.headers}
+    if fault.kind == "endless":
+        # The body is made while it is sent.
+        response = Response(b"", fault.status, headers)
+        del response.headers["content-length"]
+        return response
+    if fault.kind == "gzip":
+        headers["Content-Encoding"] = "gzip, gzip"
+    return Response(error_body(fault.status) if fault.body is None else fault.body, fault.status, headers)
 
 
 async def _deliver(scope: Scope, answer: _Answer, fault: Fault | None, receive: Receive, send: Send) -> None:
@@ -184,7 +199,7 @@ async def _deliver(scope: Scope, answer: _Answer, fault: Fault | None, receive: 
         await _disconnected(receive)
         return
     headers = answer.headers
-    if fault is not None and kind == "truncate":
+    if fault is not None and kind in ("truncate", "trickle"):
         headers = headers + [
             (n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in fault.headers.items()
         ]
@@ -196,7 +211,22 @@ async def _deliver(scope: Scope, answer: _Answer, fault: Fault | None, receive: 
         scope["state"]["transport"].close()
         await _disconnected(receive)
         return
+    if fault is not None and kind in ("trickle", "endless"):
+        pieces = _bytes(answer.body) if kind == "trickle" else itertools.repeat(fault.body or ENDLESS_CHUNK)
+        for piece in pieces:
+            if scope["state"]["transport"].is_closing():
+                await _disconnected(receive)
+                return
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(fault.delay)
+        await send({"type": "http.response.body", "body": b""})
+        return
     await send({"type": "http.response.body", "body": answer.body})
+
+
+def _bytes(body: bytes) -> Iterator[bytes]:
+    for position in range(len(body)):
+        yield body[position : position + 1]
 
 
 async def _disconnected(receive: Receive) -> None:

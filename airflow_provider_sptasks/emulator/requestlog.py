@@ -20,7 +20,8 @@ class LoggedRequest:
     :param method: its method.
     :param path: its path, decoded.
     :param query: the parameters of its query string.
-    :param status: the status of the answer; 0 where the connection was dropped before it was processed.
+    :param status: the status of the answer; 0 where the connection was dropped before it was processed, and
+        where it has not been answered yet.
     :param at: when it arrived, in real seconds since 1970.
     :param client_id: whose token it carried, or who asked for a token.
     :param api_version: the API version of its path.

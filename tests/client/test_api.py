@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -11,16 +9,14 @@ import requests
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from airflow_provider_sptasks.client import filters, http, tasks, versions
-from airflow_provider_sptasks.client.errors import APIError, UnexpectedPayloadError
-from airflow_provider_sptasks.client.http import Request, Response
+from airflow_provider_sptasks.client import filters, tasks, versions
+from airflow_provider_sptasks.client.http import Request
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.versions import API_VERSIONS
 from airflow_provider_sptasks.emulator import filters as emulated
 from airflow_provider_sptasks.emulator.versions import VERSIONS, version_of
 
 V1 = API_VERSIONS["v1"]
-REQUEST = Request("GET", "/task-status/v1")
 
 every_version = pytest.mark.parametrize("version", API_VERSIONS.values(), ids=list(API_VERSIONS))
 
@@ -233,105 +229,3 @@ class TestChunks:
         if len(chunk) < min(len(ids), most, 250):
             longer = asks(version, ids[: len(chunk) + 1])
             assert len(longer.target) > filters.MAX_TARGET_LENGTH - 2
-
-
-class TestRetryAfter:
-    @pytest.mark.parametrize(
-        ("text", "seconds"),
-        [
-            (None, None),
-            ("", None),
-            ("soon", None),
-            ("nan", None),
-            ("0", 0.0),
-            ("5", 5.0),
-            (" 5 ", 5.0),
-            ("2.5", 2.5),
-            ("-3", 0.0),
-            ("999999999", 1_200.0),
-            ("inf", 1_200.0),
-            ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
-            ("Wed, 21 Oct 9015 07:28:00 GMT", 1_200.0),
-            ("Wed, 99 Oct 2015 07:28:00 GMT", None),
-            ("Wed, 21 Oct 99999999999 07:28:00 GMT", None),
-        ],
-    )
-    def test_forms(self, text: str | None, seconds: float | None) -> None:
-        assert http.parse_retry_after(text) == seconds
-
-    @pytest.mark.parametrize("zone", [UTC, None])
-    def test_dates(self, zone: Any) -> None:
-        moment = datetime.now(UTC) + timedelta(minutes=10)
-        seconds = http.parse_retry_after(format_datetime(moment.replace(tzinfo=zone)))
-        assert seconds is not None
-        assert 500 < seconds <= 600
-
-    @given(st.text() | st.from_regex(r"\w{3}, \d{1,5} \w{3} \d{1,20} \d\d:\d\d:\d\d [A-Z+]{1,3}\d{0,9}"))
-    def test_whatever_it_says_it_is_never_negative_nor_longer_than_a_ban(self, text: str) -> None:
-        seconds = http.parse_retry_after(text)
-        assert seconds is None or 0 <= seconds <= 1_200
-
-
-class TestAnswers:
-    @pytest.mark.parametrize(
-        ("body", "problem"),
-        [
-            (b"", "an empty body"),
-            (b" \r\n", "an empty body"),
-            (b"<html>\n</html>", "an HTML page: is a proxy or a login page on the way?"),
-            (b"  <!DOCTYPE html>", "an HTML page"),
-            (b'[{"id": "1"', "a body of 11 bytes that is not JSON"),
-            (b"\xff\xfe\xfa", "a body of 3 bytes that is not JSON"),
-            pytest.param(b"[" * 100_000, "a body of 100000 bytes that is not JSON", id="deep"),
-            pytest.param(b"1" * 5_000, "a body of 5000 bytes that is not JSON", id="long number"),
-        ],
-    )
-    def test_a_body_that_is_not_json(self, body: bytes, problem: str) -> None:
-        with pytest.raises(UnexpectedPayloadError, match=problem) as caught:
-            tasks.decode_tasks(REQUEST, Response(200, {}, body))
-        assert caught.value.retryable
-        assert "GET /task-status/v1 was answered with 200" in str(caught.value)
-        assert len(str(caught.value)) < 300
-        assert caught.value.__cause__ is None
-
-    @pytest.mark.parametrize("body", [b"{}", b'"text"', b"null", b"7"])
-    def test_a_list_that_is_none(self, body: bytes) -> None:
-        with pytest.raises(UnexpectedPayloadError, match="should be answered with a JSON array") as caught:
-            tasks.decode_tasks(REQUEST, Response(200, {}, body))
-        assert not caught.value.retryable
-
-    def test_an_entry_that_is_no_task_does_not_hide_the_others(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        body = b'[7, {"id": "1"}, null, {}, {"id": null}, {"id": "2"}]'
-        decoded = tasks.decode_tasks(REQUEST, Response(200, {}, body))
-        assert [task.id for task in decoded] == ["1", "2"]
-        told = [record.getMessage() for record in caplog.records]
-        assert len(told) == 4
-        assert all(
-            each.startswith("GET /task-status/v1: passed over an entry. A task status") for each in told
-        )
-
-    def test_204_is_an_empty_list(self) -> None:
-        assert tasks.decode_tasks(REQUEST, Response(204, {}, b"")) == []
-
-    @pytest.mark.parametrize(
-        ("status", "headers", "count"),
-        [(200, {"x-total-count": "12"}, 12), (204, {"x-total-count": "0"}, 0), (204, {}, 0)],
-    )
-    def test_count(self, status: int, headers: dict[str, str], count: int) -> None:
-        assert http.decode_count(REQUEST, Response(status, headers, b"")) == count
-
-    @pytest.mark.parametrize(
-        "headers", [{}, {"x-total-count": ""}, {"x-total-count": "many"}, {"x-total-count": "-1"}]
-    )
-    def test_no_count(self, headers: dict[str, str]) -> None:
-        with pytest.raises(UnexpectedPayloadError, match="without a usable X-Total-Count"):
-            http.decode_count(REQUEST, Response(200, headers, b"[]"))
-
-    @given(st.integers(300, 599), st.binary() | st.sampled_from([b"[" * 10_000, b'{"messages": [7]}']))
-    def test_any_body_of_an_error_is_tolerated(self, status: int, body: bytes) -> None:
-        error = http.decode_error(REQUEST, Response(status, {}, body))
-        assert isinstance(error, APIError)
-        assert (error.status, error.retryable) == (status, status == 429 or status >= 500)
-        assert f"GET /task-status/v1 was answered with {status}" in str(error)

@@ -14,7 +14,7 @@ import requests
 
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.emulator.faults import FaultKind
-from airflow_provider_sptasks.emulator.tasks import KINDS
+from airflow_provider_sptasks.emulator.kinds import KINDS
 from tests.emulator.conftest import Api, ApiFactory
 
 SOURCES = {
