@@ -106,7 +106,7 @@ class Transport:
         return twin
 
     def polling(self) -> Transport:
-        """Return a transport whose requests keep to the settings' ``poll_share``, as all polls do together."""
+        """Return a transport whose requests keep to the settings' ``poll_share``, as all polls do."""
         return self.with_pacer(self._pacer.lane(self.settings.poll_share))
 
     def close(self) -> None:
