@@ -119,7 +119,7 @@ class TestIds:
     def test_any_text_is_refused_or_stays_one_segment_of_the_path(self, text: str) -> None:
         for version in API_VERSIONS.values():
             try:
-                request = tasks.get_task(version, text)
+                request = tasks.get_task(version, check_id(text, "task_status_id"))
             except ValueError:
                 continue
             url = prepared(request).url
@@ -288,7 +288,7 @@ class TestAnswers:
     )
     def test_a_body_that_is_not_json(self, body: bytes, problem: str) -> None:
         with pytest.raises(UnexpectedPayloadError, match=problem) as caught:
-            tasks.decode_tasks(REQUEST, Response(200, {}, body))
+            tasks.decode_page(REQUEST, Response(200, {}, body))
         assert caught.value.retryable
         assert "GET /task-status/v1 was answered with 200" in str(caught.value)
         assert len(str(caught.value)) < 300
@@ -297,23 +297,21 @@ class TestAnswers:
     @pytest.mark.parametrize("body", [b"{}", b'"text"', b"null", b"7"])
     def test_a_list_that_is_none(self, body: bytes) -> None:
         with pytest.raises(UnexpectedPayloadError, match="should be answered with a JSON array") as caught:
-            tasks.decode_tasks(REQUEST, Response(200, {}, body))
+            tasks.decode_page(REQUEST, Response(200, {}, body))
         assert not caught.value.retryable
 
-    def test_an_entry_that_is_no_task_does_not_hide_the_others(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_an_entry_that_is_no_task_does_not_hide_the_others(self) -> None:
         body = b'[7, {"id": "1"}, null, {}, {"id": null}, {"id": "2"}]'
-        decoded = tasks.decode_tasks(REQUEST, Response(200, {}, body))
-        assert [task.id for task in decoded] == ["1", "2"]
-        told = [record.getMessage() for record in caplog.records]
-        assert len(told) == 4
-        assert all(
-            each.startswith("GET /task-status/v1: passed over an entry. A task status") for each in told
-        )
+        page = tasks.decode_page(REQUEST, Response(200, {}, body))
+        assert [task.id for task in page.items] == ["1", "2"]
+        assert len(page.keys) == 6
+        assert {problem: count for problem, (count, _) in page.unreadable.items()} == {
+            "are no JSON objects": 2,
+            "lack what they need": 2,
+        }
 
     def test_204_is_an_empty_list(self) -> None:
-        assert tasks.decode_tasks(REQUEST, Response(204, {}, b"")) == []
+        assert tasks.decode_page(REQUEST, Response(204, {}, b"")).keys == []
 
     @pytest.mark.parametrize(
         ("status", "headers", "count"),
