@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from airflow_provider_sptasks.emulator.faults import Fault
     from airflow_provider_sptasks.emulator.ratelimit import RateLimit
     from airflow_provider_sptasks.emulator.requestlog import LoggedRequest
-    from airflow_provider_sptasks.emulator.scenario import Scenario, ScenarioError, load_scenario
+    from airflow_provider_sptasks.emulator.scenario import Scenario
+    from airflow_provider_sptasks.emulator.scenario_file import load_scenario
+    from airflow_provider_sptasks.emulator.scenario_tables import ScenarioError
     from airflow_provider_sptasks.emulator.schedules import Schedule
     from airflow_provider_sptasks.emulator.sources import Source
     from airflow_provider_sptasks.emulator.tasks import Task
@@ -44,12 +46,12 @@ _MODULES = {
     "LoggedRequest": "requestlog",
     "RateLimit": "ratelimit",
     "Scenario": "scenario",
-    "ScenarioError": "scenario",
+    "ScenarioError": "scenario_tables",
     "Schedule": "schedules",
     "Source": "sources",
     "Task": "tasks",
     "Upload": "uploads",
-    "load_scenario": "scenario",
+    "load_scenario": "scenario_file",
 }
 _EXTRA = frozenset({"starlette", "uvicorn", "jsonpatch", "python_multipart"})
 

@@ -16,6 +16,9 @@ The tenant's back door over HTTP, for whoever runs the emulator from a shell: be
 ``POST /_emulator/revoke``               revoke tokens, of one ``{"client_id": "…"}`` or of all
 ``POST /_emulator/reset``                no tasks, sources, schedules, faults, tokens, log
 ======================================== ===============================================================
+
+A POST has the header ``Content-Type: application/json``, as ``curl --json`` sends it: a web page of another
+origin can't send that.
 """
 
 from __future__ import annotations
@@ -28,30 +31,32 @@ from dataclasses import asdict, dataclass
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from airflow_provider_sptasks.emulator.clock import timestamp
+from airflow_provider_sptasks.emulator.controls import Controls
+from airflow_provider_sptasks.emulator.durations import parse_duration
 from airflow_provider_sptasks.emulator.faults import Fault
 from airflow_provider_sptasks.emulator.gateway import ADMIN_PREFIX
 from airflow_provider_sptasks.emulator.requestlog import LoggedRequest
-from airflow_provider_sptasks.emulator.scenario import (
-    parse_duration,
-    parse_schedule,
-    parse_source,
-    parse_task,
-)
+from airflow_provider_sptasks.emulator.same_origin import SameOrigin
+from airflow_provider_sptasks.emulator.scenario_tables import parse_schedule, parse_source, parse_task
 from airflow_provider_sptasks.emulator.state import State
-from airflow_provider_sptasks.emulator.tenant import UnknownTaskError
+from airflow_provider_sptasks.emulator.taskstore import UnknownTaskError
 
 Body = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    state: State
+    controls: Controls
     path: Mapping[str, str]
     body: Body
+
+    @property
+    def state(self) -> State:
+        return self.controls.state
 
 
 Action = Callable[[_Call], object]
@@ -62,19 +67,21 @@ _FAULT_KEYS: Mapping[str, tuple[type, ...]] = {
     "kind": (str,),
     "method": (str,),
     "path": (str,),
+    "query": (str,),
     "times": (int,),
     "probability": (int, float),
     "delay": (int, float, str),
     "headers": (dict,),
     "body": (str,),
+    "size": (int,),
 }
 
 
-def mount(state: State) -> Mount:
+def mount(controls: Controls) -> Mount:
     """
     Return the admin routes.
 
-    :param state: the emulator's state.
+    :param controls: the tenant's.
     """
 
     def route(path: str, actions: Mapping[str, Action]) -> Route:
@@ -84,16 +91,16 @@ def mount(state: State) -> Mount:
                 body = json.loads(raw) if raw else {}
                 if not isinstance(body, dict):
                     raise ValueError(f"the body is not a JSON object: {body!r}")
-                with state.lock:
+                with controls.state.lock:
                     # HEAD comes with every GET.
                     action = actions.get(request.method) or actions["GET"]
-                    return JSONResponse(action(_Call(state, request.path_params, body)))
+                    return _json(action(_Call(controls, request.path_params, body)))
             except json.JSONDecodeError as error:
-                return JSONResponse({"error": f"the body is not JSON: {error}"}, 400)
+                return _json({"error": f"the body is not JSON: {error}"}, 400)
             except UnknownTaskError as error:
-                return JSONResponse({"error": str(error)}, 404)
+                return _json({"error": str(error)}, 404)
             except ValueError as error:
-                return JSONResponse({"error": str(error)}, 400)
+                return _json({"error": str(error)}, 400)
 
         return Route(path, endpoint, methods=list(actions))
 
@@ -115,7 +122,7 @@ def mount(state: State) -> Mount:
     only_local = Middleware(
         TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"], www_redirect=False
     )
-    return Mount(ADMIN_PREFIX, routes=routes, middleware=[only_local])
+    return Mount(ADMIN_PREFIX, routes=routes, middleware=[only_local, Middleware(SameOrigin)])
 
 
 def _overview(call: _Call) -> object:
@@ -137,12 +144,10 @@ def _tasks(call: _Call) -> object:
 
 
 def _add_task(call: _Call) -> object:
-    tenant = call.state.tenant
-    now = tenant.clock.now()
-    added = list(parse_task(call.body, "task").tasks(now, tenant.sources.id_of))
-    for task in added:
-        tenant.add(task)
-    return [task.snapshot(now) for task in added]
+    with call.controls.clock.stopped():
+        batch = parse_task(call.body, "task")
+        added = batch.add(call.controls.add_task)
+        return [task.snapshot(call.controls.clock.now()) for task in added]
 
 
 def _complete(call: _Call) -> object:
@@ -157,11 +162,8 @@ def _sources(call: _Call) -> object:
 
 
 def _add_source(call: _Call) -> object:
-    tenant = call.state.tenant
-    added = list(parse_source(call.body, "source").sources(tenant.clock.now()))
-    for source in added:
-        tenant.sources.add(source)
-    return [source.snapshot() for source in added]
+    batch = parse_source(call.body, "source")
+    return [source.snapshot() for source in batch.add(call.controls.add_source)]
 
 
 def _schedules(call: _Call) -> object:
@@ -169,12 +171,9 @@ def _schedules(call: _Call) -> object:
 
 
 def _add_schedule(call: _Call) -> object:
-    tenant = call.state.tenant
-    plan = parse_schedule(call.body, "schedule")
-    added = list(plan.schedules(tenant.clock.now(), tenant.sources.id_of))
-    for schedule in added:
-        tenant.schedule(schedule)
-    return [asdict(schedule) for schedule in added]
+    with call.controls.clock.stopped():
+        batch = parse_schedule(call.body, "schedule")
+        return [asdict(schedule) for schedule in batch.add(call.controls.schedule)]
 
 
 def _clear_schedules(call: _Call) -> object:
@@ -195,9 +194,7 @@ def _advance(call: _Call) -> object:
     _only(call.body, "advance")
     if "advance" not in call.body:
         raise ValueError('advance is missing; write {"advance": "1h"}')
-    call.state.tenant.clock.advance(
-        parse_duration(call.body["advance"], f"advance = {call.body['advance']!r}")
-    )
+    call.state.tenant.advance(parse_duration(call.body["advance"], f"advance = {call.body['advance']!r}"))
     return {"now": timestamp(call.state.tenant.clock.now())}
 
 
@@ -242,6 +239,11 @@ def _revoke(call: _Call) -> object:
 def _reset(call: _Call) -> object:
     call.state.reset()
     return {}
+
+
+def _json(document: object, status: int = 200) -> Response:
+    # Not Starlette's, which can't send half of a surrogate pair.
+    return Response(json.dumps(document, separators=(",", ":")), status, media_type="application/json")
 
 
 def _only(body: Body, *keys: str) -> None:

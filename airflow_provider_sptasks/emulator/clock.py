@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 
@@ -13,10 +15,20 @@ class Clock:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ahead = 0.0
+        self._stopped_at: float | None = None
 
     def now(self) -> float:
         """Return the tenant's time in seconds since 1970."""
-        return time.time() + self._ahead
+        return (time.time() if self._stopped_at is None else self._stopped_at) + self._ahead
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stand still, so that all that is added meanwhile has the same time."""
+        self._stopped_at = time.time()
+        try:
+            yield
+        finally:
+            self._stopped_at = None
 
     def advance(self, seconds: float) -> None:
         """
@@ -35,6 +47,18 @@ def timestamp(seconds: float) -> str:
     :param seconds: seconds since 1970.
     """
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def instant(text: object) -> float | None:
+    """
+    Return the seconds since 1970 of a time as the API writes it, ``None`` for anything else.
+
+    :param text: a value of a JSON document.
+    """
+    try:
+        return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def milliseconds(seconds: float) -> int:

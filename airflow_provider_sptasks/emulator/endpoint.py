@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,8 +60,6 @@ def route(
     version: ApiVersion,
     path: str,
     handlers: Mapping[str, tuple[Handler, Right]],
-    *,
-    experimental: bool = False,
 ) -> Route:
     """
     Return the route of an endpoint.
@@ -69,7 +68,6 @@ def route(
     :param version: the API version.
     :param path: its path.
     :param handlers: what answers each method, and the right that it asks for.
-    :param experimental: requests need the header ``X-SailPoint-Experimental: true``.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -80,10 +78,6 @@ def route(
                 delay = state.limiter.delay(credential.client_id, version.name)
                 if delay > 0:
                     raise ApiError(429, headers={"Retry-After": state.limiter.limit.retry_after(delay)})
-            if experimental and request.headers.get("x-sailpoint-experimental", "").lower() != "true":
-                raise ApiError(
-                    400, "This API is experimental: set the header X-SailPoint-Experimental to true."
-                )
             # Starlette answers HEAD wherever it answers GET; the API has it for pending tasks only.
             if request.method not in handlers:
                 raise HTTPException(405)
@@ -127,6 +121,15 @@ def expression(call: Call, fields: Mapping[str, frozenset[str]]) -> filters.Expr
         return filters.parse(text, fields)
     except filters.FilterError as error:
         raise ApiError(400, str(error)) from error
+
+
+def encoded(document: Mapping[str, object]) -> bytes:
+    """
+    Return a document as JSON.
+
+    :param document: the document.
+    """
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def json_answer(body: bytes, headers: Mapping[str, str] | None = None, status: int = 200) -> Response:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import itertools
 import random
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
-FaultKind = Literal["status", "delay", "drop", "drop_after", "truncate", "html", "empty"]
+FaultKind = Literal[
+    "status", "delay", "drop", "drop_after", "truncate", "html", "empty", "trickle", "endless", "gzip"
+]
 FAULT_KINDS: tuple[str, ...] = get_args(FaultKind)
+ENDLESS_CHUNK = b" " * 65_536
+"""What a body that never ends consists of: JSON that doesn't even begin."""
+BOMB_SIZE = 268_435_456
+"""How many bytes a compressed body holds by default."""
+MAX_BOMB_SIZE = 4 * 1024**3
+
+_BLOCK = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +33,11 @@ class Fault:
     :param status: the status of the answer, for the kinds that answer.
     :param method: only requests with this method.
     :param path: only requests whose path matches this pattern.
+    :param query: only requests whose query string, decoded, matches this pattern.
     :param times: how often it strikes.
     :param probability: how probably it strikes.
-    :param delay: how long a request that it strikes is held up first, in seconds.
+    :param delay: how long a request that it strikes is held up first, in seconds; for ``trickle`` and
+        ``endless`` the pause between two pieces of the body.
     :param headers: more headers of the answer.
     :param body: the body of the answer.
     """
@@ -35,6 +47,7 @@ class Fault:
     status: int
     method: str | None = None
     path: str | None = None
+    query: str | None = None
     times: int | None = None
     probability: float = 1.0
     delay: float = 0.0
@@ -53,15 +66,23 @@ class Fault:
         if self.delay < 0 or (self.kind == "delay" and not self.delay):
             raise ValueError(f"delay: {self.delay!r} is not above 0")
 
-    def matches(self, method: str, path: str, *, api: bool) -> bool:
+    @property
+    def hold(self) -> float:
+        """How long it holds a request up before anything else happens, in seconds."""
+        return 0.0 if self.kind in ("trickle", "endless") else self.delay
+
+    def matches(self, method: str, path: str, query: str, *, api: bool) -> bool:
         """
         Tell whether it concerns a request.
 
         :param method: the request's method.
         :param path: the request's path.
+        :param query: the request's query string, decoded.
         :param api: the path belongs to the API, and not to the token endpoint.
         """
         if self.method is not None and self.method.upper() != method:
+            return False
+        if self.query is not None and not fnmatchcase(query, self.query):
             return False
         return api if self.path is None else fnmatchcase(path, self.path)
 
@@ -86,19 +107,26 @@ class Faults:
         kind: FaultKind = "status",
         method: str | None = None,
         path: str | None = None,
+        query: str | None = None,
         times: int | None = None,
         probability: float = 1.0,
         delay: float = 0.0,
         headers: Mapping[str, str] | None = None,
         body: str | bytes | None = None,
+        size: int = BOMB_SIZE,
     ) -> Fault:
         """Add a fault; see ``Emulator.fail`` for the parameters."""
+        if status is None:
+            status = 200 if kind in ("endless", "gzip") else 503
+        if kind == "gzip":
+            body = bomb(size)
         fault = Fault(
             id=next(self._numbers),
             kind=kind,
-            status=503 if status is None else status,
+            status=status,
             method=method,
             path=path,
+            query=query,
             times=times,
             probability=probability,
             delay=delay,
@@ -117,18 +145,19 @@ class Faults:
         """Return the faults that may still strike, oldest first."""
         return tuple(self._active.values())
 
-    def strike(self, method: str, path: str, *, api: bool) -> list[Fault]:
+    def strike(self, method: str, path: str, query: str, *, api: bool) -> list[Fault]:
         """
         Return the faults that strike a request: any delays, and at most one of another kind, the oldest.
 
         :param method: the request's method.
         :param path: the request's path.
+        :param query: the request's query string, decoded.
         :param api: the path belongs to the API, and not to the token endpoint.
         """
         striking: list[Fault] = []
         decided = False
         for fault in self.active():
-            if (decided and fault.kind != "delay") or not fault.matches(method, path, api=api):
+            if (decided and fault.kind != "delay") or not fault.matches(method, path, query, api=api):
                 continue
             if fault.probability < 1 and self._random.random() >= fault.probability:
                 continue
@@ -143,3 +172,19 @@ class Faults:
         self._struck[fault.id] = self._struck.get(fault.id, 0) + 1
         if self._struck[fault.id] >= fault.times:
             del self._active[fault.id], self._struck[fault.id]
+
+
+def bomb(size: int) -> bytes:
+    """
+    Return an empty JSON list with many spaces in it, compressed twice: some 300 bytes for each 100 MB.
+
+    :param size: its size in bytes when it is unpacked.
+    """
+    if not 2 <= size <= MAX_BOMB_SIZE:
+        raise ValueError(f"size: {size!r} is not between 2 and {MAX_BOMB_SIZE}")
+    gzip = 31  # as zlib's window bits
+    inner, outer = zlib.compressobj(wbits=gzip), zlib.compressobj(wbits=gzip)
+    packed = outer.compress(inner.compress(b"["))
+    for start in range(2, size, _BLOCK):
+        packed += outer.compress(inner.compress(b" " * min(_BLOCK, size - start)))
+    return packed + outer.compress(inner.compress(b"]") + inner.flush()) + outer.flush()

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_sptasks.emulator.errors import error_body, proxy_page
-from airflow_provider_sptasks.emulator.faults import Fault
+from airflow_provider_sptasks.emulator.faults import ENDLESS_CHUNK, Fault
+from airflow_provider_sptasks.emulator.grant import TOKEN_PATH, MalformedGrantError, grant_of
+from airflow_provider_sptasks.emulator.redaction import logged_body, redacted
 from airflow_provider_sptasks.emulator.requestlog import LoggedRequest
 from airflow_provider_sptasks.emulator.state import State
 from airflow_provider_sptasks.emulator.uploads import MULTIPART, Form
 from airflow_provider_sptasks.emulator.versions import version_of
 
 ADMIN_PREFIX = "/_emulator"
-TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 MAX_TARGET = 8_192
 """The longest path with query string that a request may have, in bytes."""
-MAX_LOGGED_FORM = 65_536
-"""How much of a form the log keeps, in bytes."""
+MAX_BODY = 1_048_576
+"""The longest body that a request may have, in bytes; forms may have any length."""
 
 _HTML = {"Content-Type": "text/html"}
 
@@ -61,20 +64,23 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] != "http" or scope["path"].startswith(ADMIN_PREFIX):
-            await self._app(scope, receive, send)
-            return
         at = time.time()
         form = _form(scope)
         body = await _read(receive, form)
         if body is None:
             return
+        if scope["path"].startswith(ADMIN_PREFIX):
+            refusal = JSONResponse({"error": "the body is too long"}, 413) if len(body) > MAX_BODY else None
+            await (refusal or self._app)(scope, _replay(body), send)
+            return
         if form is not None:
             scope["state"]["form"] = form
         path = scope["path"]
+        api = not path.startswith("/oauth/")
+        query = unquote_plus(scope["query_string"].decode("latin-1"))
         with self._state.lock:
-            faults = self._state.faults.strike(scope["method"], path, api=not path.startswith("/oauth/"))
-        delay = sum(fault.delay for fault in faults)
+            faults = self._state.faults.strike(scope["method"], path, query, api=api)
+        delay = sum(fault.hold for fault in faults)
         if delay:
             try:
                 await asyncio.sleep(delay)
@@ -82,6 +88,10 @@ class Gateway:
                 # The emulator stops, and uvicorn would log the cancellation as an error of this application.
                 return
         fault = next((fault for fault in faults if fault.kind != "delay"), None)
+        watcher = self._state.on_request
+        if watcher is not None and api:
+            # Without the lock: it may wait for another thread that needs the emulator.
+            watcher(self._entry(scope, at, body, 0, None))
         answer = await self._answer(scope, body, fault)
         struck = fault or (faults[0] if faults else None)
         with self._state.lock:
@@ -92,10 +102,12 @@ class Gateway:
         answer = _Answer()
         if fault is not None and fault.kind == "drop":
             return answer
-        if fault is not None and fault.kind in ("status", "html", "empty"):
+        if fault is not None and fault.kind in ("status", "html", "empty", "endless", "gzip"):
             response = _fault_response(fault)
         elif len(scope["raw_path"]) + len(scope["query_string"]) + bool(scope["query_string"]) > MAX_TARGET:
             response = Response(proxy_page(414), 414, _HTML)
+        elif len(body) > MAX_BODY:
+            response = Response(proxy_page(413), 413, _HTML)
         else:
             await self._app(scope, _replay(body), answer.collect)
             return answer
@@ -104,22 +116,28 @@ class Gateway:
 
     def _entry(self, scope: Scope, at: float, body: bytes, status: int, fault: Fault | None) -> LoggedRequest:
         version = version_of(scope["path"])
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        content_type = Headers(scope=scope).get("content-type", "")
+        grant = scope["path"] == TOKEN_PATH
         return LoggedRequest(
             method=scope["method"],
             path=scope["path"],
-            query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+            query=redacted(query, grant=grant),
             status=status,
             at=at,
             client_id=self._client_id(scope, body),
             api_version=None if version is None else version.name,
             headers=self._state.requests.headers(scope["headers"]),
-            body=body,
+            body=logged_body(body, content_type, scope["state"].get("form"), grant=grant),
             fault=None if fault is None else fault.kind,
         )
 
     def _client_id(self, scope: Scope, body: bytes) -> str | None:
         if scope["path"] == TOKEN_PATH:
-            return dict(parse_qsl(body.decode("latin-1"))).get("client_id")
+            try:
+                return grant_of(scope, body).get("client_id")
+            except MalformedGrantError:
+                return None
         token = bearer_token(Request(scope))
         return None if token is None else self._state.tenant.credentials.owner(token)
 
@@ -144,7 +162,8 @@ async def _read(receive: Receive, form: Form | None) -> bytes | None:
     """
     Return the body of a request, ``None`` if the client went away before it was complete.
 
-    A form reads it as it comes in, since a file may be of any size; only the beginning is returned then.
+    A form reads it as it comes in, since a file may be of any size, and nothing is returned then. Of another
+    body that is too long, only as much is returned as shows that it is.
     """
     body = b""
     while True:
@@ -152,11 +171,10 @@ async def _read(receive: Receive, form: Form | None) -> bytes | None:
         if message["type"] == "http.disconnect":
             return None
         chunk = bytes(message.get("body", b""))
-        if form is None:
-            body += chunk
-        else:
+        if form is not None:
             form.add(chunk)
-            body += chunk[: MAX_LOGGED_FORM - len(body)]
+        else:
+            body += chunk[: MAX_BODY + 1 - len(body)]
         if not message.get("more_body", False):
             return body
 
@@ -173,8 +191,15 @@ def _fault_response(fault: Fault) -> Response:
         return Response(b"", fault.status, dict(fault.headers))
     if fault.kind == "html":
         return Response(fault.body or proxy_page(fault.status), fault.status, {**_HTML, **fault.headers})
-    body = error_body(fault.status) if fault.body is None else fault.body
-    return Response(body, fault.status, {"Content-Type": "application/json", **fault.headers})
+    headers = {"Content-Type": "application/json", **fault.headers}
+    if fault.kind == "endless":
+        # The body is made while it is sent.
+        response = Response(b"", fault.status, headers)
+        del response.headers["content-length"]
+        return response
+    if fault.kind == "gzip":
+        headers["Content-Encoding"] = "gzip, gzip"
+    return Response(error_body(fault.status) if fault.body is None else fault.body, fault.status, headers)
 
 
 async def _deliver(scope: Scope, answer: _Answer, fault: Fault | None, receive: Receive, send: Send) -> None:
@@ -184,7 +209,7 @@ async def _deliver(scope: Scope, answer: _Answer, fault: Fault | None, receive: 
         await _disconnected(receive)
         return
     headers = answer.headers
-    if fault is not None and kind == "truncate":
+    if fault is not None and kind in ("truncate", "trickle"):
         headers = headers + [
             (n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in fault.headers.items()
         ]
@@ -196,7 +221,22 @@ async def _deliver(scope: Scope, answer: _Answer, fault: Fault | None, receive: 
         scope["state"]["transport"].close()
         await _disconnected(receive)
         return
+    if fault is not None and kind in ("trickle", "endless"):
+        pieces = _bytes(answer.body) if kind == "trickle" else itertools.repeat(fault.body or ENDLESS_CHUNK)
+        for piece in pieces:
+            if scope["state"]["transport"].is_closing():
+                await _disconnected(receive)
+                return
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(fault.delay)
+        await send({"type": "http.response.body", "body": b""})
+        return
     await send({"type": "http.response.body", "body": answer.body})
+
+
+def _bytes(body: bytes) -> Iterator[bytes]:
+    for position in range(len(body)):
+        yield body[position : position + 1]
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import uuid
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from airflow_provider_sptasks.emulator.sources import Plan, new_plan
-from airflow_provider_sptasks.emulator.tasks import AGGREGATIONS, Task
+from airflow_provider_sptasks.emulator.kinds import AGGREGATIONS
+from airflow_provider_sptasks.emulator.sources import Plan
+from airflow_provider_sptasks.emulator.tasks import Task
 
 TRIES = 3
 """How often SailPoint tries an aggregation in all, where it retries."""
+MAX_DUE = 100_000
+"""How many aggregations of one schedule may be due at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,12 @@ class Schedule:
     first: float
     every: float
     plan: Plan
+
+    def __post_init__(self) -> None:
+        if self.kind not in AGGREGATIONS:
+            raise ValueError(f"kind: {self.kind!r} is none of {', '.join(AGGREGATIONS)}")
+        if self.every <= 0:
+            raise ValueError(f"every: {self.every!r} is not above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,17 @@ class Launches:
             self._push(_launch(schedule, launch.at + schedule.every))
         return launch
 
+    def check(self, until: float) -> None:
+        """
+        Refuse a time until which more aggregations are due than anybody could want.
+
+        :param until: the time, in seconds since 1970.
+        """
+        for at, _, launch in self._due:
+            schedule = self._schedules.get(launch.owner)
+            if schedule is not None and (until - at) / schedule.every > MAX_DUE:
+                raise ValueError(f"{schedule.source}: more than {MAX_DUE} aggregations would be due")
+
     def outcome(self, launch: Launch) -> str:
         """
         Return the outcome of a task that is launched now, each in its turn.
@@ -150,31 +168,6 @@ def is_temporary(status: str | None) -> bool:
     :param status: the text.
     """
     return status is not None and status.replace("_", "").casefold() == "temperror"
-
-
-def new_schedule(
-    now: float,
-    source: str,
-    source_id: str,
-    *,
-    every: float,
-    offset: float = 0.0,
-    kind: str = "accounts",
-    duration: float | None = 30.0,
-    outcome: str | Sequence[str] = "SUCCESS",
-    retry_after: float | None = None,
-) -> Schedule:
-    """
-    Return a schedule as ``Emulator.schedule`` describes it.
-
-    :param now: the tenant's time.
-    """
-    if kind not in AGGREGATIONS:
-        raise ValueError(f"kind: {kind!r} is none of {', '.join(AGGREGATIONS)}")
-    if every <= 0:
-        raise ValueError(f"every: {every!r} is not above 0")
-    plan = new_plan(duration, outcome, retry_after)
-    return Schedule(uuid.uuid4().hex, source, source_id, kind, now + offset, every, plan)
 
 
 def _launch(schedule: Schedule, at: float) -> Launch:

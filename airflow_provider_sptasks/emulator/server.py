@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from airflow_provider_sptasks.emulator.app import create_app
-from airflow_provider_sptasks.emulator.state import State
+from airflow_provider_sptasks.emulator.controls import Controls
 
 HOST = "127.0.0.1"
 _START_TIMEOUT = 10.0
@@ -42,10 +42,10 @@ class _Cancellable:
 class Server(uvicorn.Server):
     """uvicorn in a thread, that starts and stops without waiting for a tick."""
 
-    def __init__(self, state: State, listener: socket.socket) -> None:
+    def __init__(self, controls: Controls, listener: socket.socket) -> None:
         super().__init__(
             uvicorn.Config(
-                _Cancellable(create_app(state)),
+                _Cancellable(create_app(controls)),
                 http=_Protocol,
                 ws="none",
                 loop="asyncio",

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airflow_provider_sptasks.emulator.clock import timestamp
-from airflow_provider_sptasks.emulator.tasks import stable_id
+from airflow_provider_sptasks.emulator.ids import stable_id
+from airflow_provider_sptasks.emulator.tasks import DURATION, OUTCOME
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,8 @@ class Plan:
         for never.
     """
 
-    duration: float | None = 30.0
-    outcomes: tuple[str, ...] = ("SUCCESS",)
+    duration: float | None = DURATION
+    outcomes: tuple[str, ...] = (OUTCOME,)
     retry_after: float | None = None
 
     def __post_init__(self) -> None:
@@ -54,6 +55,12 @@ class Source:
     plan: Plan = field(default_factory=Plan)
     fields: Mapping[str, object] = field(default_factory=dict)
     implied: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("name: is empty")
+        if "id" in self.fields:
+            raise ValueError("fields: can't override the id; pass it as id")
 
     def snapshot(self) -> dict[str, object]:
         """Return the source's JSON."""
@@ -160,36 +167,6 @@ class Sources:
         """Remove all sources."""
         self._sources.clear()
         self._ids.clear()
-
-
-def new_source(
-    now: float,
-    name: str,
-    id: str | None = None,  # noqa: A002 - the API's own name for it
-    *,
-    delimited_file: bool = False,
-    duration: float | None = 30.0,
-    outcome: str | Sequence[str] = "SUCCESS",
-    retry_after: float | None = None,
-    fields: Mapping[str, object] | None = None,
-) -> Source:
-    """
-    Return a source as ``Emulator.add_source`` describes it.
-
-    :param now: the tenant's time.
-    """
-    if not name:
-        raise ValueError("name: is empty")
-    if fields and "id" in fields:
-        raise ValueError("fields: can't override the id; pass it as id")
-    return Source(
-        id=id or stable_id(name),
-        name=name,
-        created=now,
-        delimited_file=delimited_file,
-        plan=new_plan(duration, outcome, retry_after),
-        fields=dict(fields or {}),
-    )
 
 
 def new_plan(duration: float | None, outcome: str | Sequence[str], retry_after: float | None) -> Plan:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import uuid
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
-from airflow_provider_sptasks.emulator.clock import timestamp
+from airflow_provider_sptasks.emulator.clock import instant, timestamp
+from airflow_provider_sptasks.emulator.kinds import KINDS
 
+DURATION = 30.0
+"""How long tasks run that nothing else is said of, in seconds."""
+OUTCOME = "SUCCESS"
+"""How tasks end that nothing else is said of."""
 STUCK_AT = 40
 """Where the progress of a task that never ends comes to a halt, in percent."""
 
@@ -19,91 +22,13 @@ _LAUNCHER = "cloudadmin"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """
-    A kind of task.
-
-    :param type: the name that filters by ``type`` know it by.
-    :param unique_name: the ``uniqueName`` of its tasks.
-    :param description: the description of a task, with ``{source}`` where the source's name goes.
-    :param definition: the description of the task definition.
-    :param executor: the class behind the task definition.
-    :param unit: what it counts.
-    :param targeted: it works on one source.
-    """
-
-    type: str
-    unique_name: str
-    description: str
-    definition: str
-    executor: str
-    unit: str
-    targeted: bool = True
-
-
-KINDS: Mapping[str, Kind] = {
-    "accounts": Kind(
-        "CLOUD_ACCOUNT_AGGREGATION",
-        "Cloud Account Aggregation",
-        "Aggregate accounts from {source} [source]",
-        "Aggregates from the specified application.",
-        "sources.task.AccountAggregationTask",
-        "accounts",
-    ),
-    "entitlements": Kind(
-        "CLOUD_GROUP_AGGREGATION",
-        "Cloud Group Aggregation",
-        "Aggregate entitlements from {source} [source]",
-        "Aggregates groups from the specified application.",
-        "sources.task.EntitlementAggregationTask",
-        "entitlements",
-    ),
-    "uncorrelated_accounts": Kind(
-        "CLOUD_PROCESS_UNCORRELATED_ACCOUNTS",
-        "Cloud Process Uncorrelated Accounts",
-        "Process uncorrelated accounts of {source} [source]",
-        "Processes uncorrelated accounts for the specified application.",
-        "sources.task.UncorrelatedAccountsTask",
-        "accounts",
-    ),
-    "account_deletion": Kind(
-        "ACCOUNT_DELETION",
-        "Account Deletion",
-        "Delete accounts of {source} [source]",
-        "Deletes accounts of the specified application.",
-        "sources.task.AccountDeletionTask",
-        "accounts",
-    ),
-    "role_refresh": Kind(
-        "CLOUD_REFRESH_ROLE",
-        "Cloud Refresh Role",
-        "Propagate role changes",
-        "Refreshes the assignments of roles.",
-        "roles.task.RoleRefreshTask",
-        "identities",
-        targeted=False,
-    ),
-    "identity_refresh": Kind(
-        "IDENTITY_REFRESH",
-        "Identity Refresh",
-        "Refresh identities",
-        "Refreshes the attributes of identities.",
-        "identities.task.IdentityRefreshTask",
-        "identities",
-        targeted=False,
-    ),
-}
-AGGREGATIONS = ("accounts", "entitlements", "uncorrelated_accounts")
-"""The kinds that are launched for a source, by a client or by a schedule."""
-
-
-@dataclass(frozen=True, slots=True)
 class Task:
     """
     A task and the life that it leads by the tenant's clock.
 
-    Its selection in lists, its order and its retention follow from this life, whatever ``fields`` shows
-    instead; only ``completionStatus`` and ``launcher`` are filtered by what is shown.
+    Its retention follows from this life, whatever ``fields`` shows instead. Lists filter by what is shown of
+    ``completionStatus``, ``launcher`` and ``target``, and sort by what is shown of ``created``, if it is a
+    time.
 
     :param id: the task's id.
     :param kind: a key of ``KINDS``.
@@ -117,6 +42,7 @@ class Task:
     :param fields: overrides of its JSON.
     :param record: the JSON that a client's PATCH left; from then on the task doesn't change any more.
     :param optimized: it leaves out accounts that haven't changed.
+    :param without: the names of fields that its JSON lacks.
     """
 
     id: str
@@ -124,13 +50,24 @@ class Task:
     source: str | None
     source_id: str | None
     launched: float
-    duration: float | None = 30.0
-    outcome: str = "SUCCESS"
+    duration: float | None
+    outcome: str
     completed_lead: float = 0.0
     messages: tuple[Mapping[str, object], ...] = ()
     fields: Mapping[str, object] = field(default_factory=dict)
     record: Mapping[str, object] | None = None
     optimized: bool = True
+    without: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind: {self.kind!r} is none of {', '.join(KINDS)}")
+        if self.duration is not None and self.duration < 0:
+            raise ValueError(f"duration: {self.duration!r} is negative")
+        if self.completed_lead < 0:
+            raise ValueError(f"completed_lead: {self.completed_lead!r} is negative")
+        if not self.outcome:
+            raise ValueError("outcome: is empty; a task that doesn't end has the duration None")
 
     def phase(self, now: float) -> int:
         """
@@ -153,8 +90,10 @@ class Task:
 
         :param now: the tenant's time.
         """
-        if self.record is not None:
-            return dict(self.record)
+        document = self._simulated(now) if self.record is None else dict(self.record)
+        return {key: value for key, value in document.items() if key not in self.without}
+
+    def _simulated(self, now: float) -> dict[str, object]:
         phase = self.phase(now)
         kind = KINDS[self.kind]
         percent = min(phase, 100)
@@ -188,9 +127,9 @@ class Task:
                 {"name": "TASK_OUT_ACCOUNT_AGGREGATION_DELETED", "attributeName": "deleted"},
             ],
             "attributes": attributes,
-            "progress": _progress(percent, done, total, kind.unit),
+            "progress": kind.progress(percent, done, total),
             "percentComplete": percent,
-            "taskDefinitionSummary": _definition(kind),
+            "taskDefinitionSummary": kind.summary(),
         }
         return document | dict(self.fields)
 
@@ -201,6 +140,8 @@ class Task:
         :param now: the tenant's time.
         """
         shown = self.fields if self.record is None else self.record
+        if "completionStatus" in self.without:
+            return None
         if "completionStatus" in shown:
             status = shown["completionStatus"]
             return None if status is None else str(status)
@@ -220,12 +161,39 @@ class Task:
         if self.completion_status(now) is None:
             return None
         if self.record is not None:
-            return datetime.fromisoformat(str(self.record["modified"])).timestamp()
+            return instant(self.record["modified"]) or now
         return min(now, self.launched + (self.duration or 0.0))
 
     def launcher(self) -> str:
         """Return who launched it."""
         return str(self.fields.get("launcher", _LAUNCHER))
+
+    def shown_source_id(self) -> str | None:
+        """Return the id of its source as its JSON shows it, ``None`` if there is none or it is no string."""
+        if "target" not in self.fields:
+            return self.source_id
+        target = self.fields["target"]
+        shown = target.get("id") if isinstance(target, Mapping) else None
+        return shown if isinstance(shown, str) else None
+
+    def order(self) -> float:
+        """Return what lists sort by: the time shown as ``created``, else when it was launched."""
+        shown = instant(self.fields.get("created"))
+        return self.launched if shown is None else shown
+
+    def overridden(self, fields: Mapping[str, object], without: Iterable[str]) -> Task:
+        """
+        Return the task with other JSON.
+
+        :param fields: fields to replace or to add, as they are.
+        :param without: the names of fields to leave out.
+        """
+        return replace(
+            self,
+            fields={**self.fields, **fields},
+            record=None if self.record is None else {**self.record, **fields},
+            without=(self.without - fields.keys()) | frozenset(without),
+        )
 
     def ended(self, now: float, outcome: str) -> Task:
         """
@@ -237,7 +205,13 @@ class Task:
         launched = min(self.launched, now)
         fields = {key: value for key, value in self.fields.items() if key != "completionStatus"}
         return replace(
-            self, launched=launched, duration=now - launched, outcome=outcome, fields=fields, record=None
+            self,
+            launched=launched,
+            duration=now - launched,
+            outcome=outcome,
+            fields=fields,
+            record=None,
+            without=self.without - {"completionStatus"},
         )
 
     def with_record(self, record: Mapping[str, object]) -> Task:
@@ -261,15 +235,6 @@ class Task:
         return timestamp(self.launched + self.duration * min(phase, 100) / 100)
 
 
-def stable_id(name: str) -> str:
-    """
-    Return the same 32 hexadecimal digits for the same name.
-
-    :param name: any text.
-    """
-    return uuid.uuid5(uuid.NAMESPACE_URL, f"sailpoint:{name}").hex
-
-
 def message_json(text: str, outcome: str) -> dict[str, object]:
     """
     Return a task message as the API shows it.
@@ -283,69 +248,4 @@ def message_json(text: str, outcome: str) -> dict[str, object]:
         "localizedText": {"locale": "en-US", "message": text},
         "key": text,
         "parameters": None,
-    }
-
-
-def new_task(
-    now: float,
-    *,
-    id: str | None = None,  # noqa: A002 - the API's own name for it
-    source: str = "Active Directory",
-    source_id: str | None = None,
-    kind: str = "accounts",
-    launched: float = 0.0,
-    duration: float | None = 30.0,
-    outcome: str = "SUCCESS",
-    completed_lead: float = 0.0,
-    messages: Sequence[str | Mapping[str, object]] = (),
-    fields: Mapping[str, object] | None = None,
-    optimized: bool = True,
-) -> Task:
-    """
-    Return a task as ``Emulator.add_task`` describes it.
-
-    :param now: the tenant's time.
-    """
-    if kind not in KINDS:
-        raise ValueError(f"kind: {kind!r} is none of {', '.join(KINDS)}")
-    if duration is not None and duration < 0:
-        raise ValueError(f"duration: {duration!r} is negative")
-    if completed_lead < 0:
-        raise ValueError(f"completed_lead: {completed_lead!r} is negative")
-    if not outcome:
-        raise ValueError("outcome: is empty; a task that doesn't end has the duration None")
-    if fields and "id" in fields:
-        raise ValueError("fields: can't override the id; pass it as id")
-    targeted = KINDS[kind].targeted
-    return Task(
-        id=id or uuid.uuid4().hex,
-        kind=kind,
-        source=source if targeted else None,
-        source_id=(source_id or stable_id(source)) if targeted else None,
-        launched=now + launched,
-        duration=duration,
-        outcome=outcome,
-        completed_lead=completed_lead,
-        messages=tuple(message_json(m, outcome) if isinstance(m, str) else m for m in messages),
-        fields=dict(fields or {}),
-        optimized=optimized,
-    )
-
-
-def _progress(percent: int, done: int, total: int, unit: str) -> str:
-    if percent == 0:
-        return "Initializing..."
-    if percent == 100:
-        return "Completed"
-    return f"Processed {done} of {total} {unit}"
-
-
-def _definition(kind: Kind) -> dict[str, object]:
-    return {
-        "id": stable_id(kind.type),
-        "uniqueName": kind.unique_name,
-        "description": kind.definition,
-        "parentName": kind.unique_name,
-        "executor": "sailpoint.task.ServiceTaskExecutor",
-        "arguments": {"mantisExecutor": f"com.sailpoint.mantis.{kind.executor}"},
     }

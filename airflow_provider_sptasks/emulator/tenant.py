@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable
+import uuid
+from collections import deque
+from collections.abc import Iterable, Mapping
 
 from airflow_provider_sptasks.emulator import filters
 from airflow_provider_sptasks.emulator.clock import Clock, timestamp
 from airflow_provider_sptasks.emulator.credentials import Credentials
+from airflow_provider_sptasks.emulator.kinds import AGGREGATIONS
 from airflow_provider_sptasks.emulator.patching import patched
-from airflow_provider_sptasks.emulator.schedules import Launch, Launches, Schedule, is_temporary
+from airflow_provider_sptasks.emulator.schedules import MAX_DUE, Launch, Launches, Schedule, is_temporary
 from airflow_provider_sptasks.emulator.sources import Source, Sources
-from airflow_provider_sptasks.emulator.tasks import AGGREGATIONS, KINDS, Task, new_task
+from airflow_provider_sptasks.emulator.tasks import Task
+from airflow_provider_sptasks.emulator.taskstore import TaskStore, UnknownTaskError
 from airflow_provider_sptasks.emulator.uploads import Upload
 
-RETENTION = 90 * 86_400.0
-"""Older tasks are not returned any more, in seconds."""
-
-
-class UnknownTaskError(LookupError):
-    """There is no such task, or none any more."""
+MAX_UPLOADS = 10_000
+"""How many uploads are known, the latest."""
 
 
 class AggregationRunningError(Exception):
@@ -39,14 +38,10 @@ class Tenant:
         self.clock = clock
         self.credentials = Credentials()
         self.sources = Sources()
-        self.uploads: list[Upload] = []
+        self.uploads: deque[Upload] = deque(maxlen=MAX_UPLOADS)
         self._launches = Launches()
-        self._started: list[str] = []
-        self._tasks: dict[str, Task] = {}
-        self._numbers: dict[str, int] = {}
-        self._by_source: dict[str, list[str]] = {}
-        self._unfinished: dict[str, set[str]] = {}
-        self._rendered: dict[str, tuple[Task, int, bytes]] = {}
+        self._started: dict[str, Task] = {}
+        self._tasks = TaskStore()
 
     def add(self, task: Task) -> None:
         """
@@ -63,10 +58,22 @@ class Tenant:
 
         :param schedule: when, and what.
         """
+        if (self.clock.now() - schedule.first) / schedule.every > MAX_DUE:
+            raise ValueError(f"offset: more than {MAX_DUE} aggregations would be due")
         self._launch_due()
         self.sources.imply(schedule.source_id, schedule.source, self.clock.now())
         self._launches.add(schedule)
         self._launch_due()
+
+    def advance(self, seconds: float) -> None:
+        """
+        Move the clock, unless far too much would be due then.
+
+        :param seconds: how far.
+        """
+        self._launch_due()
+        self._launches.check(self.clock.now() + seconds)
+        self.clock.advance(seconds)
 
     def schedules(self) -> list[Schedule]:
         """Return the schedules, in the order in which they were added."""
@@ -88,23 +95,22 @@ class Tenant:
         """
         self._launch_due()
         now = self.clock.now()
-        if self._runs(source.id, now, AGGREGATIONS):
+        if self._tasks.runs(source.id, now, AGGREGATIONS):
             raise AggregationRunningError
         launch = Launch(now, source.id, source.name, source.id, kind, source.plan)
         task = self._launch(launch, optimized=optimized)
-        self._started.append(task.id.casefold())
+        self._started[task.id.casefold()] = task
         return task
 
     def started(self) -> list[Task]:
-        """Return the tasks that clients have started, oldest first."""
-        return [self._tasks[key] for key in self._started]
+        """Return the tasks that clients have started, oldest first, removed ones too."""
+        return list(self._started.values())
 
     def clear(self) -> None:
         """Remove all tasks, sources, schedules, and what was noted of starts."""
         self._launches.clear()
         self.sources.clear()
-        for kept in (self._tasks, self._numbers, self._by_source, self._unfinished, self._rendered):
-            kept.clear()
+        self._tasks.clear()
         self._started.clear()
         self.uploads.clear()
 
@@ -115,10 +121,7 @@ class Tenant:
         :param task_id: its id.
         """
         self._launch_due()
-        task = self._tasks.get(task_id.casefold())
-        if task is None or not self._visible(task, self.clock.now()):
-            raise UnknownTaskError(f"There is no task {task_id!r}.")
-        return task
+        return self._tasks.existing(task_id, self.clock.now())
 
     def tasks(self, *, pending: bool | None = None, where: filters.Expression | None = None) -> list[Task]:
         """
@@ -128,16 +131,7 @@ class Tenant:
         :param where: only those that match.
         """
         self._launch_due()
-        now = self.clock.now()
-        found = []
-        for task in self._candidates(where):
-            if not self._visible(task, now):
-                continue
-            if pending is not None and (task.completion_status(now) is None) != pending:
-                continue
-            if where is None or where.matches(_Lookup(task, now)):
-                found.append(task)
-        return found
+        return self._tasks.select(self.clock.now(), pending, where)
 
     def complete(self, task_id: str, outcome: str) -> Task:
         """
@@ -147,10 +141,37 @@ class Tenant:
         :param outcome: its ``completionStatus``.
         """
         self._launch_due()
-        task = self._tasks.get(task_id.casefold())
-        if task is None:
-            raise UnknownTaskError(f"There is no task {task_id!r}.")
-        return self._replace(task.ended(self.clock.now(), outcome))
+        return self._replace(self._tasks.get(task_id).ended(self.clock.now(), outcome))
+
+    def override(self, task_id: str, fields: Mapping[str, object], without: Iterable[str]) -> Task:
+        """
+        Show other JSON of a task than its own.
+
+        :param task_id: its id.
+        :param fields: fields to replace or to add, as they are.
+        :param without: the names of fields to leave out.
+        """
+        self._launch_due()
+        return self._replace(self._tasks.get(task_id).overridden(fields, without))
+
+    def hide(self, task_id: str, *, hidden: bool) -> None:
+        """
+        Leave a task out of all lists, or show it in them again.
+
+        :param task_id: its id.
+        :param hidden: leave it out.
+        """
+        self._launch_due()
+        self._tasks.hide(task_id, hidden=hidden)
+
+    def remove(self, task_id: str) -> None:
+        """
+        Forget a task; it stays among those that clients have started.
+
+        :param task_id: its id.
+        """
+        self._launch_due()
+        self._tasks.remove(task_id)
 
     def patch(self, task_id: str, operations: object) -> Task:
         """
@@ -173,57 +194,43 @@ class Tenant:
 
         :param task: the task.
         """
-        now = self.clock.now()
-        phase = task.phase(now)
-        known = self._rendered.get(task.id)
-        if known is not None and known[0] is task and known[1] == phase:
-            return known[2]
-        rendered = json.dumps(task.snapshot(now), separators=(",", ":")).encode()
-        self._rendered[task.id] = (task, phase, rendered)
-        return rendered
-
-    def _candidates(self, where: filters.Expression | None) -> Iterable[Task]:
-        ids = None if where is None else filters.bound(where, "id")
-        sources = None if where is None or ids is not None else filters.bound(where, "sourceId")
-        if ids is not None:
-            keys = [key for key in ids if key in self._tasks]
-        elif sources is not None:
-            keys = [key for source in sources for key in self._by_source.get(source, ())]
-        else:
-            return self._tasks.values()
-        return [self._tasks[key] for key in sorted(keys, key=self._numbers.__getitem__)]
+        return self._tasks.render(task, self.clock.now())
 
     def _add(self, task: Task) -> None:
-        key = task.id.casefold()
-        if key in self._tasks:
-            raise ValueError(f"id: there is already a task {task.id!r}")
-        self._tasks[key] = task
-        self._numbers[key] = len(self._numbers)
+        self._tasks.add(task)
         if task.source is not None and task.source_id is not None:
-            source = task.source_id.casefold()
             self.sources.imply(task.source_id, task.source, self.clock.now())
-            self._by_source.setdefault(source, []).append(key)
-            if task.kind in AGGREGATIONS:
-                self._unfinished.setdefault(source, set()).add(key)
+
+    def _replace(self, task: Task) -> Task:
+        self._tasks.replace(task)
+        key = task.id.casefold()
+        if key in self._started:
+            self._started[key] = task
+        return task
 
     def _launch_due(self) -> None:
         """Launch what was due until now; SailPoint leaves out what would overlap with its own kind."""
         now = self.clock.now()
         while (launch := self._launches.next(now)) is not None:
-            if self._runs(launch.source_id, launch.at, (launch.kind,)):
+            if self._tasks.runs(launch.source_id, launch.at, (launch.kind,)):
                 continue
-            if launch.retried is not None:
-                failed = self._tasks[launch.retried.casefold()]
-                if not is_temporary(failed.completion_status(launch.at)):
-                    continue
-            self._launch(launch)
+            if launch.retried is None or self._failed(launch.retried, launch.at):
+                self._launch(launch)
+
+    def _failed(self, task_id: str, at: float) -> bool:
+        """Tell whether a task ended with what SailPoint retries, as one that was removed did."""
+        try:
+            return is_temporary(self._tasks.get(task_id).completion_status(at))
+        except UnknownTaskError:
+            return True
 
     def _launch(self, launch: Launch, *, optimized: bool = True) -> Task:
-        task = new_task(
-            launch.at,
+        task = Task(
+            id=uuid.uuid4().hex,
+            kind=launch.kind,
             source=launch.source,
             source_id=launch.source_id,
-            kind=launch.kind,
+            launched=launch.at,
             duration=launch.plan.duration,
             outcome=self._launches.outcome(launch),
             optimized=optimized,
@@ -231,49 +238,3 @@ class Tenant:
         self._add(task)
         self._launches.retry(launch, task)
         return task
-
-    def _runs(self, source_id: str, at: float, kinds: Collection[str]) -> bool:
-        """Tell whether an aggregation of a source runs at an instant."""
-        unfinished = self._unfinished.get(source_id.casefold(), set())
-        for key in tuple(unfinished):
-            task = self._tasks[key]
-            if not self._visible(task, at):
-                continue
-            if task.completion_status(at) is not None:
-                # Most have, and are not looked at again.
-                unfinished.discard(key)
-            elif task.kind in kinds:
-                return True
-        return False
-
-    def _replace(self, task: Task) -> Task:
-        self._tasks[task.id.casefold()] = task
-        return task
-
-    @staticmethod
-    def _visible(task: Task, now: float) -> bool:
-        return 0 <= now - task.launched <= RETENTION
-
-
-class _Lookup:
-    """The fields of a task that lists can be filtered by."""
-
-    __slots__ = ("_now", "_task")
-
-    def __init__(self, task: Task, now: float) -> None:
-        self._task = task
-        self._now = now
-
-    def __call__(self, field: str) -> str | None:
-        match field:
-            case "id":
-                return self._task.id
-            case "sourceId":
-                return self._task.source_id
-            case "completionStatus":
-                return self._task.completion_status(self._now)
-            case "type":
-                return KINDS[self._task.kind].type
-            case "launcher":
-                return self._task.launcher()
-        raise LookupError(field)

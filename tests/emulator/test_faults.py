@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import time
@@ -10,7 +11,7 @@ import pytest
 import requests
 
 from airflow_provider_sptasks.emulator import Emulator
-from airflow_provider_sptasks.emulator.faults import FaultKind
+from airflow_provider_sptasks.emulator.faults import BOMB_SIZE, FaultKind, bomb
 from tests.emulator.conftest import Api
 
 CLEAR = [{"op": "replace", "path": "/completionStatus", "value": "Error"}]
@@ -180,6 +181,68 @@ def test_stop_ends_delayed_requests(api: Api, emulator: Emulator, caplog: pytest
     assert caplog.records == []
 
 
+def test_trickle(api: Api, emulator: Emulator) -> None:
+    whole = api.get("/task-status/v1/stuck").content
+    emulator.fail(kind="trickle", times=1, headers={"X-Slow": "yes"})
+    answer = api.get("/task-status/v1/stuck")
+    assert (answer.status_code, answer.content, answer.headers["X-Slow"]) == (200, whole, "yes")
+    emulator.fail(kind="trickle", delay=60, times=1)
+    with api.session.get(f"{api.url}/task-status/v1/stuck", timeout=5, stream=True) as slow:
+        assert slow.raw.read(1) == whole[:1]
+    assert [request.fault for request in emulator.requests] == [None, "trickle", "trickle"]
+
+
+@pytest.mark.parametrize(("delay", "body"), [(0, None), (0.001, "[1,"), (0.001, b"x")])
+def test_endless(api: Api, emulator: Emulator, delay: float, body: str | bytes | None) -> None:
+    emulator.fail(kind="endless", delay=delay, body=body, times=1)
+    with api.session.get(f"{api.url}/task-status/v1/stuck", timeout=5, stream=True) as answer:
+        assert answer.status_code == 200
+        piece = b" " if body is None else body.encode() if isinstance(body, str) else body
+        assert answer.raw.read(6) == (piece * 6)[:6]
+    # It has ended on this side, or this would never be answered.
+    assert api.get("/task-status/v1").status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["trickle", "endless"])
+def test_stop_ends_slow_answers(
+    api: Api, emulator: Emulator, caplog: pytest.LogCaptureFixture, kind: FaultKind
+) -> None:
+    for delay in (0, 0.001, 60):
+        emulator.clear_faults()
+        emulator.fail(kind=kind, delay=delay)
+        for read in (1, 0):
+            with api.session.get(f"{api.url}/task-status/v1/stuck", timeout=5, stream=True) as answer:
+                assert len(answer.raw.read(read)) == read
+    held = api.session.get(f"{api.url}/task-status/v1/stuck", timeout=5, stream=True)
+    emulator.stop()
+    held.close()
+    assert caplog.records == []
+
+
+def test_gzip(api: Api, emulator: Emulator) -> None:
+    emulator.fail(kind="gzip", size=3_000_000)
+    with api.session.get(f"{api.url}/task-status/v1", timeout=5, stream=True) as answer:
+        packed = answer.raw.read(decode_content=False)
+    assert len(packed) < 1_000
+    unpacked = api.get("/task-status/v1").content
+    assert (len(unpacked), unpacked.strip(b"[] "), json.loads(unpacked)) == (3_000_000, b"", [])
+
+
+def test_gzip_is_some_hundreds_of_megabytes_by_default() -> None:
+    assert len(bomb(BOMB_SIZE)) < 2_000
+    assert BOMB_SIZE >= 200_000_000
+
+
+def test_query(api: Api, emulator: Emulator) -> None:
+    emulator.fail(400, query='*"bad-id"*')
+    answers = [
+        api.get("/task-status/v1", filters=f"id in ({ids})", limit=250).status_code
+        for ids in ('"stuck", "bad-id"', '"stuck"', '"bad-id"', '"bad-id2"')
+    ]
+    assert answers == [400, 200, 400, 200]
+    assert api.get("/task-status/v1").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "struck"),
     [
@@ -240,6 +303,8 @@ def test_probability_is_repeatable() -> None:
         ({"probability": 1.1}, "probability: 1.1"),
         ({"delay": -1}, "delay: -1"),
         ({"kind": "delay"}, "delay: 0.0"),
+        ({"kind": "gzip", "size": 1}, "size: 1"),
+        ({"kind": "gzip", "size": 2**33}, "size: 8589934592"),
     ],
 )
 def test_refused_faults(emulator: Emulator, arguments: dict[str, object], problem: str) -> None:

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from airflow_provider_sptasks.emulator import Emulator, Task
-from airflow_provider_sptasks.emulator.tasks import KINDS
-from airflow_provider_sptasks.emulator.tenant import RETENTION, UnknownTaskError
+from airflow_provider_sptasks.emulator.kinds import KINDS
+from airflow_provider_sptasks.emulator.taskstore import RETENTION, UnknownTaskError
 from tests.emulator.conftest import Api
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.emulator.patching import CHANGEABLE, InvalidPatchError, patched
-from airflow_provider_sptasks.emulator.tasks import new_task
+from airflow_provider_sptasks.emulator.tasks import DURATION, OUTCOME, Task, message_json
 from tests.emulator.conftest import Api
 
 PATH = "/task-status/v1/stuck"
@@ -93,7 +93,9 @@ def test_refused_documents(api: Api, emulator: Emulator, operations: object, pro
     assert emulator.task("stuck") == before
 
 
-DOCUMENT = new_task(1e9, id="x", messages=["m"]).snapshot(1e9 + 50)
+DOCUMENT = Task(
+    "x", "accounts", "A", "a", 1e9, DURATION, OUTCOME, messages=(message_json("m", OUTCOME),)
+).snapshot(1e9 + 50)
 PATHS = st.sampled_from(
     [
         "",

@@ -6,12 +6,15 @@ import pytest
 import requests
 
 from airflow_provider_sptasks.emulator import Emulator
-from airflow_provider_sptasks.emulator.scenario import (
-    ScenarioError,
-    builtin_scenarios,
-    parse_duration,
-    parse_scenario,
-)
+from airflow_provider_sptasks.emulator.clock import Clock
+from airflow_provider_sptasks.emulator.controls import Controls
+from airflow_provider_sptasks.emulator.durations import parse_duration
+from airflow_provider_sptasks.emulator.faults import Faults
+from airflow_provider_sptasks.emulator.requestlog import RequestLog
+from airflow_provider_sptasks.emulator.scenario_file import builtin_scenarios, parse_scenario
+from airflow_provider_sptasks.emulator.scenario_tables import ScenarioError
+from airflow_provider_sptasks.emulator.state import State
+from airflow_provider_sptasks.emulator.tenant import Tenant
 
 
 def test_everything() -> None:
@@ -35,12 +38,16 @@ def test_everything() -> None:
     """
     scenario = parse_scenario(text, "all")
     assert (scenario.name, scenario.description) == ("all", "All keys")
-    first, _, third, last = scenario.tasks(10_000.0)
+    tenant = Tenant(Clock())
+    scenario.fill(Controls(State(tenant, Faults(), RequestLog(), None)))
+    first, _, third, last = tenant.tasks()
     assert (first.id, first.source, first.kind) == ("t1", "App 1", "entitlements")
-    assert (first.launched, first.duration, first.completed_lead) == (2_800.0, None, 5.0)
+    assert (first.duration, first.completed_lead) == (None, 5.0)
     assert (first.outcome, len(first.messages), first.fields) == ("Error", 2, {"progress": "Odd"})
-    assert (third.id, third.source, third.launched) == ("t3", "App 3", 2_620.0)
-    assert (last.source_id, last.duration, last.launched) == ("s", 90.0, 10_000.0)
+    assert (third.id, third.source) == ("t3", "App 3")
+    assert (last.source_id, last.duration) == ("s", 90.0)
+    # All of it begins at one time.
+    assert [last.launched - task.launched for task in (first, third)] == pytest.approx([7_200, 7_380])
 
 
 def test_sources_and_schedules() -> None:
@@ -122,6 +129,10 @@ def test_durations(value: object, seconds: float) -> None:
         ("[[task]]\nduration = '5 weeks'", "duration = '5 weeks' is not a duration"),
         ("[[task]]\nevery = -1", "every = -1 is negative"),
         ("[[task]]\ncount = 0", "count = 0 must be a whole number of at least 1"),
+        ("[[task]]\ncount = 10_000_000", "count = 10000000 is more than 10000; write several tables"),
+        ("[[task]]\nlaunched = inf", "launched = inf is longer than 3650 days"),
+        ("[[task]]\nduration = nan", "duration = nan is longer than 3650 days"),
+        ("[[task]]\nduration = '99999d'", "duration = '99999d' is longer than 3650 days"),
         ("[[task]]\ncount = 1.5", "count = 1.5 must be"),
         ("[[task]]\ncount = true", "count = True must be"),
         ("[[task]]\nmessages = 'x'", "messages = 'x' must be a list of texts"),

@@ -1,32 +1,33 @@
-"""Sources over HTTP: lists of them, starting aggregations, and the progress of account aggregations."""
+"""Aggregations over HTTP: starting them, and the progress of account aggregations."""
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from airflow_provider_sptasks.emulator.clock import milliseconds, timestamp
 from airflow_provider_sptasks.emulator.credentials import (
-    LIST_SOURCES,
     LOAD_ACCOUNTS,
     LOAD_ENTITLEMENTS,
     LOAD_UNCORRELATED_ACCOUNTS,
     READ_AGGREGATIONS,
-    READ_SOURCE,
     Right,
 )
-from airflow_provider_sptasks.emulator.endpoint import Call, expression, json_answer, page, route
+from airflow_provider_sptasks.emulator.endpoint import Call, encoded, json_answer, route
 from airflow_provider_sptasks.emulator.errors import ApiError
+from airflow_provider_sptasks.emulator.kinds import KINDS
+from airflow_provider_sptasks.emulator.redaction import MAX_FIELDS, URLENCODED
+from airflow_provider_sptasks.emulator.source_routes import source_of
 from airflow_provider_sptasks.emulator.sources import Source
 from airflow_provider_sptasks.emulator.state import State
-from airflow_provider_sptasks.emulator.tasks import KINDS, Task
-from airflow_provider_sptasks.emulator.tenant import AggregationRunningError, UnknownTaskError
+from airflow_provider_sptasks.emulator.tasks import Task
+from airflow_provider_sptasks.emulator.taskstore import UnknownTaskError
+from airflow_provider_sptasks.emulator.tenant import AggregationRunningError
 from airflow_provider_sptasks.emulator.uploads import MULTIPART, Form, Part, Upload
 from airflow_provider_sptasks.emulator.versions import ApiVersion
 
@@ -35,45 +36,6 @@ STATUS_RETENTION = 3_600.0
 
 _COLLECTED_AT = 20
 _ENDS = {"terminated": "TERMINATED", "temperror": "RETRIED", "cancelled": "CANCELLED"}
-_ALL = frozenset({"eq", "ge", "gt", "in", "le", "lt", "ne", "isnull", "sw"})
-# As documented, but for features, authoritative and healthy, whose values are no texts.
-_FILTERS: Mapping[str, frozenset[str]] = {
-    "id": _ALL,
-    "name": (_ALL | {"co"}) - {"le", "lt"},
-    "type": _ALL - {"le", "lt"},
-    "owner.id": _ALL,
-    "created": _ALL,
-    "modified": _ALL,
-    "managementWorkgroup.id": _ALL,
-    "description": frozenset({"eq", "sw"}),
-    "status": _ALL,
-    "connectionType": _ALL,
-    "connectorName": _ALL - {"le", "lt"},
-    "category": (_ALL | {"co"}) - {"isnull"},
-}
-_SORTERS = frozenset(
-    {
-        "type",
-        "created",
-        "modified",
-        "name",
-        "owner.name",
-        "healthy",
-        "status",
-        "id",
-        "description",
-        "owner.id",
-        "accountCorrelationConfig.id",
-        "accountCorrelationConfig.name",
-        "managerCorrelationRule.type",
-        "managerCorrelationRule.id",
-        "managerCorrelationRule.name",
-        "authoritative",
-        "managementWorkgroup.id",
-        "connectorName",
-        "connectionType",
-    }
-)
 # The words that the specification's examples have for it. The shape of the answer is nowhere documented.
 _RUNNING = {
     "accounts": (
@@ -110,8 +72,6 @@ def routes(state: State, version: ApiVersion) -> list[BaseRoute]:
         return add(path, {"POST": (partial(_load, kind=kind), asked)})
 
     return [
-        add(version.sources, {"GET": (_list, LIST_SOURCES)}),
-        add(f"{version.sources}/{{id}}", {"GET": (_get, READ_SOURCE)}),
         load("load-accounts", "accounts", LOAD_ACCOUNTS),
         load("load-entitlements", "entitlements", LOAD_ENTITLEMENTS),
         load("load-uncorrelated-accounts", "uncorrelated_accounts", LOAD_UNCORRELATED_ACCOUNTS),
@@ -119,27 +79,9 @@ def routes(state: State, version: ApiVersion) -> list[BaseRoute]:
     ]
 
 
-def _list(call: Call) -> Response:
-    where = expression(call, _FILTERS)
-    documents = [source.snapshot() for source in call.tenant.sources.all()]
-    if where is not None:
-        documents = [document for document in documents if where.matches(partial(_text, document))]
-    sorters = call.request.query_params.get("sorters", "")
-    for sorter in reversed([each.strip() for each in sorters.split(",")] if sorters else []):
-        field = sorter.removeprefix("-")
-        if field not in _SORTERS:
-            raise ApiError(400, f"Sorting by {sorter} is not supported.")
-        documents.sort(key=_order(field), reverse=sorter.startswith("-"))
-    return json_answer(*page(call, documents, _encoded))
-
-
-def _get(call: Call) -> Response:
-    return json_answer(_encoded(_source(call).snapshot()))
-
-
 def _load(call: Call, kind: str) -> Response:
-    source = _source(call)
-    form = _form(call)
+    source = source_of(call)
+    form = _form(call, urlencoded=kind == "accounts" and call.version.urlencoded)
     if kind == "entitlements" and not form.parts:
         raise ApiError(500)
     file = _file(source, kind, form)
@@ -162,7 +104,7 @@ def _load(call: Call, kind: str) -> Response:
                 rows=file.rows,
             )
         )
-    return json_answer(_encoded(_refused(kind) if task is None else _started(task)), status=202)
+    return json_answer(encoded(_refused(kind) if task is None else _started(task)), status=202)
 
 
 def _status(call: Call) -> Response:
@@ -189,25 +131,27 @@ def _status(call: Call) -> Response:
             ("totalIdentities", "processedIdentities", task.total // 10),
         ):
             document |= {total: number, done: int(number * share)}
-    return json_answer(_encoded(document))
+    return json_answer(encoded(document))
 
 
-def _source(call: Call) -> Source:
-    source = call.tenant.sources.get(call.id)
-    if source is None:
-        raise ApiError(404)
-    return source
-
-
-def _form(call: Call) -> Form:
+def _form(call: Call, *, urlencoded: bool) -> Form:
     """Return the form of a request; a request without a body has an empty one."""
     form: Form | None = getattr(call.request.state, "form", None)
+    if form is None and urlencoded and call.media_type == URLENCODED:
+        form = Form()
+        try:
+            fields = parse_qsl(call.body.decode("latin-1"), encoding="utf-8", max_num_fields=MAX_FIELDS)
+        except ValueError as error:
+            raise ApiError(400, str(error), detail_code="400.0 Bad Request Syntax") from error
+        for name, value in fields:
+            form.add_field(name, value)
+        return form
     if form is None:
         if call.body:
             raise ApiError(
                 415, f"Content-Type {call.media_type or '(none)'} is not supported: it must be {MULTIPART}."
             )
-        return Form("")
+        return Form()
     if form.problem is not None:
         raise ApiError(400, form.problem, detail_code="400.0 Bad Request Syntax")
     return form
@@ -277,24 +221,3 @@ def _refused(kind: str) -> dict[str, object]:
     text = _RUNNING.get(kind, _RUNNING["accounts"])
     messages: dict[str, object] = {"messages": [{"locale": "en-US", "localeOrigin": "DEFAULT", "text": text}]}
     return messages if kind == "entitlements" else {"success": False, "task": None, **messages}
-
-
-def _value(document: Mapping[str, object], field: str) -> object:
-    """Return what a document has at a path such as ``owner.id``, ``None`` where it leads nowhere."""
-    value: object = document
-    for name in field.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
-
-
-def _text(document: Mapping[str, object], field: str) -> str | None:
-    value = _value(document, field)
-    return None if value is None else str(value)
-
-
-def _order(field: str) -> Callable[[Mapping[str, object]], str]:
-    return lambda document: (_text(document, field) or "").casefold()
-
-
-def _encoded(document: Mapping[str, object]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()
