@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from airflow_provider_sptasks.client.pacing import Pacer
 from airflow_provider_sptasks.client.reader import TaskReader
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
+from airflow_provider_sptasks.client.stopping import StopFlag
 from airflow_provider_sptasks.client.transport import Transport
 
 
@@ -77,6 +79,16 @@ class TaskStatusClient:
         twin.transport = transport
         twin._reader = self._reader.with_transport(transport)
         return twin
+
+    def with_stop(self, stop: threading.Event) -> TaskStatusClient:
+        """
+        Return a client that shares everything with this one, and sends nothing after a stop.
+
+        Whatever it does then ends with :class:`~airflow_provider_sptasks.client.stopping.StoppedError`.
+
+        :param stop: set it to stop
+        """
+        return self.with_retry(self.retry.stopped_by(StopFlag(stop)))
 
     def with_pacer(self, pacer: Pacer) -> TaskStatusClient:
         """
