@@ -11,7 +11,14 @@ from typing import Any
 
 from airflow.sdk import AssetWatcher
 
-from airflow_provider_sptasks.arguments import check_api_version, check_choice, check_text, is_template, texts
+from airflow_provider_sptasks.arguments import (
+    check_api_version,
+    check_choice,
+    check_text,
+    completion_statuses,
+    is_template,
+    texts,
+)
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.completions import AGGREGATIONS
 from airflow_provider_sptasks.triggers.completions import (
@@ -19,7 +26,6 @@ from airflow_provider_sptasks.triggers.completions import (
     EVERY_SOURCE,
     SailPointAggregationCompletedTrigger,
 )
-from airflow_provider_sptasks.waiting import completion_statuses
 
 KINDS = (*sorted(AGGREGATIONS), ANY_KIND)
 MAX_WORDS = 100

@@ -119,7 +119,7 @@ def decode_source(request: Request, response: Response, source_id: str) -> Sourc
     source = Source.from_json(decode_json(request, response))
     if source.id.casefold() != source_id.casefold():
         raise UnexpectedPayloadError(
-            f"{request.method} {request.path} was answered with another source, {source.id}", retryable=True
+            f"{request.method} {request.path} was answered with another source, {source.id}"
         )
     return source
 

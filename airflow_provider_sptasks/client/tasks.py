@@ -108,7 +108,7 @@ def decode_task(request: Request, response: Response, task_status_id: str) -> Ta
     task = TaskStatus.from_json(decode_json(request, response))
     if task.id.casefold() != task_status_id.casefold():
         raise UnexpectedPayloadError(
-            f"{request.method} {request.path} was answered with another task, {task.id}", retryable=True
+            f"{request.method} {request.path} was answered with another task, {task.id}"
         )
     return task
 

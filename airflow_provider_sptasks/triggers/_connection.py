@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -102,10 +103,11 @@ class PollingClients:
     What answers the poller's queries, within the share of the limit that polling may take up.
 
     :param hook: the connection
+    :param stop: ends what is under way: nothing more is sent
     """
 
-    def __init__(self, hook: SailPointHook) -> None:
-        self.client = hook.client.polling()
+    def __init__(self, hook: SailPointHook, stop: threading.Event) -> None:
+        self.client = hook.client.polling().with_stop(stop)
         self.sources = SourcesClient(self.client.transport)
         self._strings: dict[str, str] = {}
 

@@ -14,11 +14,12 @@ import contextvars
 import logging
 import math
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
@@ -33,6 +34,8 @@ from airflow_provider_sptasks.triggers._subscription import ConnectionChangedErr
 from airflow_provider_sptasks.waiting.queries import Query
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Nothing is polled more often than that, unless a subscription's own interval asks for it. A larger share of
 # the limit than the default makes it shorter in proportion.
@@ -96,7 +99,8 @@ class Poller:
         self._requests: set[asyncio.Task[None]] = set()
         self._executor = ThreadPoolExecutor(MAX_IN_FLIGHT, thread_name_prefix="sailpoint-poller")
         self.settings = hook.settings
-        self._clients = PollingClients(hook)
+        self._stop = threading.Event()
+        self._clients = PollingClients(hook, self._stop)
         self._refresh_at = self._loop.time() + SETTINGS_REFRESH_SECONDS
         # In a context of its own: it must not log into the task log of the trigger that came first.
         self._task = self._loop.create_task(self._run(), context=contextvars.Context())
@@ -110,7 +114,7 @@ class Poller:
         """
         if hook.settings != self.settings:
             self.settings = hook.settings
-            self._clients = PollingClients(hook)
+            self._clients = PollingClients(hook, self._stop)
 
     def open(self, interval: float, connection: tuple[str, str | None]) -> Subscription:
         """
@@ -184,7 +188,7 @@ class Poller:
                 async with asyncio.timeout(max(wait, 0.0)):
                     await self._changed.wait()
 
-    def _start(self, work: Any) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._requests.add(task)
         task.add_done_callback(self._finished)
@@ -262,7 +266,7 @@ class Poller:
             await self._refresh()
             return await self._work(partial(self._clients.ask, kind, queries))
 
-    async def _work(self, work: Any) -> Any:
+    async def _work(self, work: Callable[[], T]) -> T:
         # Not in a plain thread: what talks to Airflow from one, as masking a token does, breaks the
         # triggerer's channel to its supervisor before Airflow 3.3.
         return await sync_to_async(work, thread_sensitive=False, executor=self._executor)()
@@ -284,6 +288,7 @@ class Poller:
 
     def _close(self) -> None:
         self._pollers.pop(self._key, None)
+        self._stop.set()
         for task in self._requests:
             task.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)

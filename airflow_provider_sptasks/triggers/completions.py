@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from airflow_provider_sptasks.arguments import completion_statuses
 from airflow_provider_sptasks.client.models import TaskKind
 from airflow_provider_sptasks.completions import AGGREGATIONS, Selection
-from airflow_provider_sptasks.waiting import completion_statuses
 
 if TYPE_CHECKING:
     from airflow.triggers.shared_stream import SharedStreamProducer

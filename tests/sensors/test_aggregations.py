@@ -14,7 +14,7 @@ from airflow.sdk import DAG, Context
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from airflow.sdk.execution_time import macros
 
-from airflow_provider_sptasks.arguments import instant
+from airflow_provider_sptasks.arguments import aware_datetime
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.exceptions import (
     SailPointRequestError,
@@ -296,7 +296,7 @@ def test_default_boundary(interval: dict[str, Any], undefined: type[jinja2.Undef
     gate.launched_after = SailPointAggregationSensor(task_id="default", source_id=AD).launched_after
     values = {"dag_run": SimpleNamespace(run_after=RUN_AFTER), "macros": macros, **interval}
     gate.render_template_fields(cast(Context, values), jinja2.Environment(undefined=undefined))
-    assert instant(gate.launched_after, "launched_after") == YESTERDAY
+    assert aware_datetime(gate.launched_after, "launched_after") == YESTERDAY
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -51,13 +52,8 @@ def test_a_long_wait_does_not_flood_the_log(hours: int, sources: int, most: int)
     for poll in range(hours * 720):
         clock.now = poll * 5.0
         tasks = [task(None, number=number) for number in range(sources)]
-        progress.polled([TaskStatus(**_fields(each, progress=f"Completed {poll}")) for each in tasks])
+        progress.polled([replace(each, progress=f"Completed {poll}") for each in tasks])
     assert sources * 5 < len(log.lines) <= most
-
-
-def _fields(status: TaskStatus, **changes: object) -> dict[str, object]:
-    fields = {name: getattr(status, name) for name in status.__dataclass_fields__}
-    return fields | changes
 
 
 def test_each_tenth_of_the_work_and_the_end_are_logged() -> None:
