@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from airflow_provider_sptasks.client.pacing import Pacer
 from airflow_provider_sptasks.client.reader import TaskReader
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
+from airflow_provider_sptasks.client.stopping import StopFlag
 from airflow_provider_sptasks.client.transport import Transport
 
 
@@ -70,9 +72,34 @@ class TaskStatusClient:
 
         :param retry: how long and how often its calls are tried
         """
+        return self._over(self.transport.with_retry(retry))
+
+    def with_stop(self, stop: threading.Event) -> TaskStatusClient:
+        """
+        Return a client that shares everything with this one, and sends nothing after a stop.
+
+        Whatever it does then ends with :class:`~airflow_provider_sptasks.client.stopping.StoppedError`.
+
+        :param stop: set it to stop
+        """
+        return self.with_retry(self.retry.stopped_by(StopFlag(stop)))
+
+    def with_pacer(self, pacer: Pacer) -> TaskStatusClient:
+        """
+        Return a client that shares everything with this one but its pace.
+
+        :param pacer: the pace to keep
+        """
+        return self._over(self.transport.with_pacer(pacer))
+
+    def polling(self) -> TaskStatusClient:
+        """Return a client for polls, which keep to the settings' ``poll_share`` besides the common pace."""
+        return self._over(self.transport.polling())
+
+    def _over(self, transport: Transport) -> TaskStatusClient:
         twin = copy.copy(self)
-        twin.transport = self.transport.with_retry(retry)
-        twin._reader = self._reader.with_transport(twin.transport)
+        twin.transport = transport
+        twin._reader = self._reader.with_transport(transport)
         return twin
 
     @property

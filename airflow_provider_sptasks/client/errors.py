@@ -6,17 +6,22 @@ What can go wrong between this package and a SailPoint tenant.
   + NotSentError: the call's deadline would have passed before it could be sent
   + AmbiguousError: what must not be sent twice was sent, and nobody knows whether the tenant acted on it
   + UnexpectedPayloadError: an answer arrived that is not what the API documents
-  + APIError: the tenant answered with an error
-    - BadRequestError: 400 and every other 4xx without a class of its own
-    - UnauthorizedError: 401, or credentials that the token endpoint refused
-    - ForbiddenError: 403
-    - NotFoundError: 404
+  + APIError: an answer with an error status arrived
+    - BadRequestError: SailPoint's own 400, and every other 4xx of its own without a class of its own
+      + TooLongError: 413, 414, 431: the request is too large, whoever says so
+    - UnauthorizedError: SailPoint's own 401, or credentials that the token endpoint refused
+    - ForbiddenError: SailPoint's own 403
+    - NotFoundError: SailPoint's own 404
+    - TransientResponseError: 3xx, 408, 425, and every 4xx that isn't SailPoint's own
     - RateLimitedError: 429
     - ServerError: 5xx
   + AggregationRunningError: nothing was started, because another aggregation of the source runs
   + SourceNotFoundError: the tenant has no such source
   + SourceNotUniqueError: the tenant has several sources of that name
   + UploadError: a file can't be read, so that nothing, or not all of it, was sent
+
+A refusal counts when it is SailPoint's own. What a gateway, a firewall or a maintenance page says on the way
+tells nothing about the request, and passes.
 
 Every error knows whether trying again can help (``retryable``); nothing else decides that.
 """
@@ -83,19 +88,16 @@ class UnexpectedPayloadError(SailPointError):
     """
     The answer is not what the API documents.
 
-    :param message: what was expected and what came
-    :param retryable: ``True`` where something on the way (a proxy's HTML page, an empty body) is the
-        likely author, so that it may pass
+    The tenant never sends it, so that it comes from something on the way (a proxy's HTML page, an empty body)
+    or from a fault that passes.
     """
 
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
-        super().__init__(message)
-        self.retryable = retryable
+    retryable = True
 
 
 class APIError(SailPointError):
     """
-    The tenant answered with an error status.
+    An answer with an error status arrived.
 
     :param method: HTTP method of the request
     :param path: path of the request, without query
@@ -142,19 +144,29 @@ class APIError(SailPointError):
 
 
 class BadRequestError(APIError):
-    """400, and every other 4xx that has no class of its own."""
+    """SailPoint's own 400, and every other 4xx of its own that has no class of its own."""
+
+
+class TooLongError(BadRequestError):
+    """413, 414 or 431: the request is too large for the tenant or for a gateway before it."""
 
 
 class UnauthorizedError(APIError):
-    """401 after the token was renewed, or credentials that the token endpoint refused."""
+    """SailPoint's own 401 after the token was renewed, or credentials that the token endpoint refused."""
 
 
 class ForbiddenError(APIError):
-    """403: the credentials are known, but may not do this."""
+    """SailPoint's own 403: the credentials are known, but may not do this."""
 
 
 class NotFoundError(APIError):
-    """404: the tenant knows no such task or endpoint."""
+    """SailPoint's own 404: the tenant knows no such task or endpoint."""
+
+
+class TransientResponseError(APIError):
+    """3xx, 408, 425, or a 4xx that isn't SailPoint's own: something on the way answered, for a while."""
+
+    retryable = True
 
 
 class RateLimitedError(APIError):

@@ -8,6 +8,7 @@ and standard collection parameters.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,12 +23,17 @@ from airflow_provider_sptasks.client.errors import (
     NotFoundError,
     RateLimitedError,
     ServerError,
+    TooLongError,
+    TransientResponseError,
     UnauthorizedError,
     UnexpectedPayloadError,
 )
 from airflow_provider_sptasks.client.multipart import Form
+from airflow_provider_sptasks.client.reading import read_text
 
 LONGEST_BAN = 1_200.0
+# Of a count; what has more is none.
+MAX_DIGITS = 18
 
 READ_SCOPE = "idn:task-management:read"
 
@@ -52,6 +58,8 @@ class Request:
     :param body: what is sent
     :param repeatable: whether it may be sent again while nobody knows whether the tenant acted on it
     :param if_forbidden: what the reader can do about a 403
+    :param one_record: whether it is about one record by its id, which SailPoint may refuse without a body
+    :param oauth: whether it is for the token endpoint, whose errors are those of OAuth 2
     """
 
     method: str
@@ -61,6 +69,8 @@ class Request:
     body: bytes | Form | None = field(default=None, repr=False)
     repeatable: bool = True
     if_forbidden: str = scope_hint(READ_SCOPE)
+    one_record: bool = False
+    oauth: bool = False
 
     @property
     def target(self) -> str:
@@ -93,6 +103,8 @@ def get_token(path: str, client_id: str, client_secret: str) -> Request:
         path,
         headers={"Content-Type": "application/x-www-form-urlencoded"},
         body=urlencode(form).encode(),
+        if_forbidden="The token endpoint refused the client",
+        oauth=True,
     )
 
 
@@ -101,8 +113,7 @@ def decode_json(request: Request, response: Response, *, secret: bool = False) -
     Read a JSON body.
 
     :param secret: the body may hold what no error may show
-    :raises UnexpectedPayloadError: it is something else; retryable, since the tenant answers with JSON and
-        so the body comes from something on the way
+    :raises UnexpectedPayloadError: it is something else
     """
     try:
         return json.loads(response.body)
@@ -115,7 +126,7 @@ def decode_json(request: Request, response: Response, *, secret: bool = False) -
         else:
             problem = f"a body of {len(response.body)} bytes that is not JSON"
             problem += "" if secret else f", beginning {response.body[:40]!r}"
-        raise UnexpectedPayloadError(f"{what} {problem}", retryable=True) from None
+        raise UnexpectedPayloadError(f"{what} {problem}") from None
 
 
 def decode_list(request: Request, response: Response) -> list[Any]:
@@ -134,18 +145,26 @@ def decode_list(request: Request, response: Response) -> list[Any]:
 def decode_count(request: Request, response: Response) -> int:
     """Read ``X-Total-Count``; 204 without it is none."""
     text = response.headers.get("x-total-count", "0" if response.status == 204 else "")
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > MAX_DIGITS:
         raise UnexpectedPayloadError(
             f"{request.method} {request.path} was answered without a usable X-Total-Count: {text!r:.80}"
         )
     return int(text)
 
 
-_ERRORS: Mapping[int, type[APIError]] = {
+# Whoever answers with these, the answer says the same.
+_ANYBODYS: Mapping[int, type[APIError]] = {
+    408: TransientResponseError,
+    413: TooLongError,
+    414: TooLongError,
+    425: TransientResponseError,
+    429: RateLimitedError,
+    431: TooLongError,
+}
+_SAILPOINTS: Mapping[int, type[APIError]] = {
     401: UnauthorizedError,
     403: ForbiddenError,
     404: NotFoundError,
-    429: RateLimitedError,
 }
 
 
@@ -155,55 +174,100 @@ def decode_error(request: Request, response: Response) -> APIError:
 
     Every detail is optional: 403 and 404 may have no body, and a proxy's answer may be HTML.
     """
-    status = response.status
+    payload = _payload(response)
     details: dict[str, Any] = {}
-    try:
-        payload = json.loads(response.body)
-    except _NOT_JSON:
-        payload = None
-    if isinstance(payload, dict):
+    if payload:
         details["detail_code"] = _string(payload.get("detailCode"))
         details["tracking_id"] = _string(payload.get("trackingId"))
         details["text"] = error_text(payload)
     elif response.body.lstrip()[:1] == b"<":
         details["text"] = "an HTML page, which a proxy on the way may have sent"
-    kind = _ERRORS.get(status, ServerError if status >= 500 else BadRequestError)
+    kind = _kind(request, response, payload)
     return kind(
         request.method,
         request.path,
-        status,
-        retry_after=parse_retry_after(response.headers.get("retry-after")),
-        hint=_hint(request, response),
+        response.status,
+        retry_after=parse_retry_after(response.headers.get("retry-after"), response.headers.get("date")),
+        hint=_hint(request, response, kind),
         **details,
     )
 
 
-def parse_retry_after(text: str | None) -> float | None:
+def _payload(response: Response) -> Mapping[str, Any]:
+    try:
+        payload = json.loads(response.body)
+    except _NOT_JSON:
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
+def _kind(request: Request, response: Response, payload: Mapping[str, Any]) -> type[APIError]:
+    status = response.status
+    if status >= 500:
+        return ServerError
+    if status in _ANYBODYS:
+        return _ANYBODYS[status]
+    if status < 400 or not _is_sailpoints(request, response, payload):
+        return TransientResponseError
+    return _SAILPOINTS.get(status, BadRequestError)
+
+
+def _is_sailpoints(request: Request, response: Response, payload: Mapping[str, Any]) -> bool:
+    """Whether a refusal is SailPoint's own, and not that of a gateway, a firewall or a maintenance page."""
+    status = response.status
+    if not response.body.strip():
+        return request.method == "HEAD" or (request.one_record and status in (403, 404))
+    if _string(payload.get("detailCode")) or _string(payload.get("trackingId")):
+        return True
+    messages = payload.get("messages")
+    if isinstance(messages, list) and any(isinstance(each, dict) and "text" in each for each in messages):
+        return True
+    if request.oauth:
+        return bool(_string(payload.get("error")))
+    return status == 401 and bool(_string(payload.get("error")) or _string(payload.get("message")))
+
+
+def parse_retry_after(text: str | None, date: str | None = None) -> float | None:
     """
     Read ``Retry-After``, which holds seconds or a date.
 
-    :return: seconds from now, at most those of SailPoint's longest ban, never negative; ``None`` where there
-        is none or it can't be read
+    :param text: the header
+    :param date: the answer's own ``Date``, by whose clock a date is meant; ``None`` for the clock of this
+        machine
+    :return: seconds from now, above 0, at most those of SailPoint's longest ban; ``None`` where there is
+        none, it can't be read, or it is over already
     """
     if text is None:
         return None
     try:
         seconds = float(text)
     except ValueError:
-        try:
-            moment = parsedate_to_datetime(text)
-        except (ValueError, OverflowError):
+        until = _http_date(text)
+        if until is None:
             return None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        seconds = (moment - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), LONGEST_BAN) if seconds == seconds else None
+        seconds = (until - (_http_date(date or "") or datetime.now(UTC))).total_seconds()
+    return min(seconds, LONGEST_BAN) if seconds > 0 else None
 
 
-def _hint(request: Request, response: Response) -> str | None:
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _hint(request: Request, response: Response, kind: type[APIError]) -> str | None:
     if 300 <= response.status < 400:
-        target = response.headers.get("location", "").split("?")[0]
+        target = _without_credentials(response.headers.get("location", ""))
         return f"Redirects are not followed (to {target!r:.120}): check the connection's host"
-    return request.if_forbidden if response.status == 403 else None
+    return request.if_forbidden if kind is ForbiddenError else None
+
+
+def _without_credentials(url: str) -> str:
+    """Leave out what may be a secret in a URL: the query, the fragment, and who signs in."""
+    url = re.split(r"[?#]", url, maxsplit=1)[0]
+    return re.sub(r"^([^/]*//)?.*@", r"\1", url)
 
 
 def error_text(payload: Mapping[str, Any]) -> str | None:
@@ -221,4 +285,4 @@ def error_text(payload: Mapping[str, Any]) -> str | None:
 
 
 def _string(value: object) -> str | None:
-    return value.strip()[:500] or None if isinstance(value, str) else None
+    return read_text(value) if isinstance(value, str) else None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
+
+from airflow_provider_sptasks.client.locks import Lock
 
 TENANT_LIMIT = 100
 WINDOW = 10.0
 MAX_BURST = 10
+LANE_BURST = 2
 
 _pacers: dict[tuple[str, str, str], Pacer] = {}
-_pacers_lock = threading.Lock()
+_pacers_lock = Lock()
 
 
 class Pacer:
@@ -25,22 +27,41 @@ class Pacer:
     :param window: seconds of a window
     """
 
-    def __init__(self, requests: int, window: float = WINDOW) -> None:
+    max_burst = MAX_BURST
+
+    def __init__(self, requests: float, window: float = WINDOW) -> None:
         self.requests = requests
         self.window = window
-        self._lock = threading.Lock()
+        self._lanes: dict[float, Lane] = {}
+        self._lock = Lock()
         self._next = 0.0  # when the next request would be due, were all of them evenly spread
         self._held_until = 0.0
 
     @property
-    def requests(self) -> int:
+    def requests(self) -> float:
         """How many requests may be sent in a window; setting it takes effect with the next request."""
         return self._requests
 
     @requests.setter
-    def requests(self, requests: int) -> None:
+    def requests(self, requests: float) -> None:
         self._requests = requests
-        self._burst = max(1, min(MAX_BURST, TENANT_LIMIT - requests))
+        self._burst = max(1, min(self.max_burst, int(TENANT_LIMIT - requests)))
+
+    @property
+    def stages(self) -> tuple[Pacer, ...]:
+        """The paces in which a request takes a place, one after the other, each when its time has come."""
+        return (self,)
+
+    def lane(self, share_of_limit: float) -> Lane:
+        """
+        Return the lane of some of the requests, such as all polls: the same one for the same share.
+
+        :param share_of_limit: the part of SailPoint's limit that its requests may take up, above 0 to 1
+        """
+        with self._lock:
+            if share_of_limit not in self._lanes:
+                self._lanes[share_of_limit] = Lane(self, share_of_limit)
+            return self._lanes[share_of_limit]
 
     def reserve(self, max_wait: float = float("inf")) -> float:
         """
@@ -64,6 +85,16 @@ class Pacer:
 
         :param seconds: from now on
         """
+        self._postpone(seconds)
+        for lane in self._all_lanes():
+            lane._postpone(seconds)
+
+    def _all_lanes(self) -> list[Lane]:
+        with self._lock:
+            return list(self._lanes.values())
+
+    def _postpone(self, seconds: float) -> None:
+        """Let the next place be after some time, from which on the requests are evenly spread."""
         with self._lock:
             self._held_until = max(self._held_until, time.monotonic() + seconds)
             spread = (self._burst - 1) * self.window / self._requests
@@ -73,6 +104,41 @@ class Pacer:
         """Seconds for which nobody may send; for those who took their place before a :meth:`hold`."""
         with self._lock:
             return max(self._held_until - time.monotonic(), 0.0)
+
+
+class Lane(Pacer):
+    """
+    The pace of some of a pacer's requests: they are spread by themselves, and keep to the whole's pace too.
+
+    A request takes its place in the lane first, and in the whole when its time in the lane has come: the
+    lane's backlog waits in the lane, and takes no places from the others.
+
+    :param parent: the pace of all requests
+    :param share_of_limit: the part of SailPoint's limit, above 0 to 1
+    """
+
+    max_burst = LANE_BURST
+
+    def __init__(self, parent: Pacer, share_of_limit: float) -> None:
+        super().__init__(TENANT_LIMIT * share_of_limit, parent.window)
+        self._parent = parent
+
+    @property
+    def stages(self) -> tuple[Pacer, ...]:
+        """The lane, then the whole."""
+        return (self, *self._parent.stages)
+
+    def lane(self, share_of_limit: float) -> Lane:
+        """Return a lane beside this one: shares are always of the whole limit."""
+        return self._parent.lane(share_of_limit)
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody send for some time, in this lane or beside it."""
+        self._parent.hold(seconds)
+
+    def held(self) -> float:
+        """Seconds for which nobody may send."""
+        return self._parent.held()
 
 
 def shared_pacer(base_url: str, client_id: str, api_version: str, requests: int) -> Pacer:

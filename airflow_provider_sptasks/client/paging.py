@@ -64,17 +64,13 @@ def read_pages(
         elif all(known.isdisjoint(page.keys) for known in recent):
             setbacks += 1
             if setbacks > MAX_SETBACKS:
-                raise UnexpectedPayloadError(
-                    f"{what} kept changing while its pages were read", retryable=True
-                )
+                raise UnexpectedPayloadError(f"{what} kept changing while its pages were read")
             offset = max(0, offset - page_size * setbacks)
             continue
         elif page.keys == last:
             repeats += 1
             if repeats > MAX_REPEATS:
-                raise UnexpectedPayloadError(
-                    f"{what} has the same {len(last)} records at every offset", retryable=True
-                )
+                raise UnexpectedPayloadError(f"{what} has the same {len(last)} records at every offset")
         else:
             repeats = 0
         recent.append(frozenset(page.keys))
@@ -83,6 +79,4 @@ def read_pages(
         if len(page.keys) < page_size:
             return
         offset += len(page.keys) - overlap
-    raise UnexpectedPayloadError(
-        f"{what} has more than {max_pages} pages. Narrow it by a filter", retryable=True
-    )
+    raise UnexpectedPayloadError(f"{what} has more than {max_pages} pages. Narrow it by a filter")

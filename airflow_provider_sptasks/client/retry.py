@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
 from tenacity.wait import wait_base, wait_random, wait_random_exponential
 
 from airflow_provider_sptasks.client.errors import SailPointError
+from airflow_provider_sptasks.client.stopping import StopFlag
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,9 @@ class RetryPolicy:
     :param strict: whether nothing at all is sent after the deadline; otherwise the first attempt is, however
         long it had to wait for a token
     :param max_attempts: attempts at the most; ``None`` for as many as the deadline allows
-    :param wait: how long to wait before the next attempt where the answer doesn't say
+    :param wait: how long to wait before the next attempt; an answer can only ask for longer
     :param sleep: how to wait; the seconds are its only argument
+    :param stop: what stops its calls; ``None`` for nothing
     """
 
     deadline: float = 300.0
@@ -36,6 +38,24 @@ class RetryPolicy:
     max_attempts: int | None = None
     wait: wait_base = field(default_factory=lambda: wait_random_exponential(multiplier=0.5, min=0.2, max=10))
     sleep: Callable[[float], None] = time.sleep
+    stop: StopFlag | None = None
+
+    def stopped_by(self, stop: StopFlag) -> RetryPolicy:
+        """
+        Return the same policy, whose calls neither wait nor send anything after a stop.
+
+        :param stop: what stops them
+        """
+        return replace(self, sleep=stop.sleep, stop=stop)
+
+    def check(self) -> None:
+        """
+        Go on, unless its calls are to stop.
+
+        :raises StoppedError: they are
+        """
+        if self.stop is not None:
+            self.stop.check()
 
     def call(self, attempt: Callable[[], T], what: str) -> T:
         """
@@ -44,11 +64,13 @@ class RetryPolicy:
         :param attempt: one try
         :param what: what is tried, for the log
         :raises SailPointError: the last attempt's error
+        :raises StoppedError: the calls were stopped
         """
+        self.check()
         stop = stop_before_delay(self.deadline)
         retrying = Retrying(
             retry=retry_if_exception(_is_retryable),
-            wait=_AnswerOrElse(self.wait),
+            wait=_AtLeastAsAsked(self.wait),
             stop=stop if self.max_attempts is None else stop | stop_after_attempt(self.max_attempts),
             sleep=self.sleep,
             before_sleep=lambda state: _log_retry(state, what),
@@ -57,18 +79,19 @@ class RetryPolicy:
         return retrying(attempt)
 
 
-class _AnswerOrElse(wait_base):
-    """Waits as the answer's ``Retry-After`` asks and a little more, to spread a herd; else as ``other``."""
+class _AtLeastAsAsked(wait_base):
+    """Waits as ``own``, or as ``Retry-After`` asks if that is longer, and a little more to spread a herd."""
 
-    def __init__(self, other: wait_base) -> None:
-        self._other = other
-        self._spread = wait_random(0, 1)
+    def __init__(self, own: wait_base) -> None:
+        self._own = own
+        self._jitter = wait_random(0, 1)
 
     def __call__(self, retry_state: RetryCallState) -> float:
+        own = self._own(retry_state)
         error = retry_state.outcome and retry_state.outcome.exception()
         if isinstance(error, SailPointError) and error.retry_after is not None:
-            return error.retry_after + self._spread(retry_state)
-        return self._other(retry_state)
+            return max(own, error.retry_after) + self._jitter(retry_state)
+        return own
 
 
 def _is_retryable(error: BaseException) -> bool:

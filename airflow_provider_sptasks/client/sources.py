@@ -49,7 +49,8 @@ _LOADS: Mapping[TaskKind, tuple[str, str]] = {
 
 def get_source(version: ApiVersion, source_id: str) -> Request:
     """Ask for one source."""
-    return Request("GET", _source_path(version, source_id), if_forbidden=scope_hint(READ_SCOPE))
+    path = _source_path(version, source_id)
+    return Request("GET", path, if_forbidden=scope_hint(READ_SCOPE), one_record=True)
 
 
 def find_sources(version: ApiVersion, name: str) -> Request:
@@ -104,6 +105,7 @@ def get_progress(version: ApiVersion, task_status_id: str) -> Request:
         "GET",
         f"{version.account_aggregations}/{task}/status",
         if_forbidden=f"An aggregation's progress is for personal access tokens of users who are {_ADMINS}",
+        one_record=True,
     )
 
 
@@ -117,7 +119,7 @@ def decode_source(request: Request, response: Response, source_id: str) -> Sourc
     source = Source.from_json(decode_json(request, response))
     if source.id.casefold() != source_id.casefold():
         raise UnexpectedPayloadError(
-            f"{request.method} {request.path} was answered with another source, {source.id}", retryable=True
+            f"{request.method} {request.path} was answered with another source, {source.id}"
         )
     return source
 

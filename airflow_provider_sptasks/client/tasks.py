@@ -24,7 +24,7 @@ WRITE_SCOPE = "idn:task-management:write"
 
 def get_task(version: ApiVersion, task_status_id: str) -> Request:
     """Ask for one task."""
-    return Request("GET", _task_path(version, task_status_id))
+    return Request("GET", _task_path(version, task_status_id), one_record=True)
 
 
 def list_tasks(
@@ -77,6 +77,7 @@ def update_task(version: ApiVersion, task_status_id: str, operations: Sequence[M
         headers={"Content-Type": "application/json-patch+json"},
         body=json.dumps([dict(operation) for operation in operations]).encode(),
         if_forbidden=f"Changing a task needs a personal access token of a user with the scope {WRITE_SCOPE}",
+        one_record=True,
     )
 
 
@@ -107,7 +108,7 @@ def decode_task(request: Request, response: Response, task_status_id: str) -> Ta
     task = TaskStatus.from_json(decode_json(request, response))
     if task.id.casefold() != task_status_id.casefold():
         raise UnexpectedPayloadError(
-            f"{request.method} {request.path} was answered with another task, {task.id}", retryable=True
+            f"{request.method} {request.path} was answered with another task, {task.id}"
         )
     return task
 

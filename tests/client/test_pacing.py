@@ -90,6 +90,94 @@ class TestPacer:
         assert waits[-1] - waits[-2] == pytest.approx(0.2)
 
 
+class TestLane:
+    @pytest.mark.parametrize(
+        ("share", "burst", "interval"), [(0.1, 2, 1.0), (0.01, 2, 10.0), (0.5, 2, 0.2), (1.0, 1, 0.1)]
+    )
+    def test_spreads_its_own_requests(self, share: float, burst: int, interval: float, clock: Clock) -> None:
+        waits = reservations(Pacer(80).lane(share), 10)
+        assert waits[:burst] == [0.0] * burst
+        steps = [later - earlier for earlier, later in pairwise(waits[burst - 1 :])]
+        assert steps == pytest.approx([interval] * (10 - burst))
+
+    def test_one_for_each_share_of_a_pacer(self) -> None:
+        pacer = Pacer(80)
+        assert pacer.lane(0.1) is pacer.lane(0.1) is pacer.lane(0.5).lane(0.1)
+        assert pacer.lane(0.1) is not pacer.lane(0.2)
+        assert pacer.lane(0.1) is not Pacer(80).lane(0.1)
+
+    def test_its_requests_take_places_of_the_whole(self) -> None:
+        pacer = Pacer(80)
+        lane = pacer.lane(0.1)
+        assert lane.stages == (lane, pacer)
+        assert pacer.stages == (pacer,)
+
+    def test_its_window_is_that_of_the_whole(self, clock: Clock) -> None:
+        assert reservations(Pacer(80, window=1.0).lane(0.1), 3) == pytest.approx([0.0, 0.0, 0.1])
+
+    def test_a_backlog_of_one_does_not_hold_up_the_other(self, clock: Clock) -> None:
+        pacer = Pacer(80)
+        lane = pacer.lane(0.1)
+        reservations(lane, 100)
+        assert pacer.reserve() == 0.0
+        other = Pacer(80)
+        reservations(other, 100)
+        assert other.lane(0.1).reserve() == 0.0
+
+    @pytest.mark.parametrize("held_by", ["lane", "whole", "other lane"])
+    def test_a_hold_is_for_all(self, held_by: str, clock: Clock) -> None:
+        pacer = Pacer(80)
+        lane, other = pacer.lane(0.1), pacer.lane(0.5)
+        {"lane": lane, "whole": pacer, "other lane": other}[held_by].hold(7)
+        assert (lane.held(), pacer.held(), other.held()) == (7, 7, 7)
+        assert reservations(lane, 3) == pytest.approx([7, 8, 9])
+        assert reservations(pacer, 2) == pytest.approx([7, 7.125])
+
+    def test_who_cannot_wait_takes_no_place(self, clock: Clock) -> None:
+        lane = Pacer(80).lane(0.1)
+        reservations(lane, 2)
+        assert lane.reserve(max_wait=0.5) == pytest.approx(1.0)
+        assert lane.reserve() == pytest.approx(1.0)
+
+
+class TestPolling:
+    def test_polls_keep_to_their_share(self, connect: Connect, emulator: Emulator, clock: Clock) -> None:
+        """Two pollers of a tenant have one share together, and what else is sent doesn't wait for it."""
+        emulator.add_task("1", duration=None)
+        slept: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            clock.now += seconds
+
+        pacer = Pacer(80)
+        retry = RetryPolicy(sleep=sleep)
+        clients = [connect(pacer=pacer, retry=retry, poll_share=0.1) for _ in range(2)]
+        for n in range(6):
+            clients[n % 2].polling().get("1")
+        assert slept == pytest.approx([1.0] * 4)
+        clients[0].get("1")
+        clients[0].transport.polling().polling()
+        assert len(slept) == 4
+        assert len(token_requests(emulator)) == 1
+
+    def test_a_poll_waits_for_the_whole_too(self, connect: Connect, emulator: Emulator) -> None:
+        pacer = Pacer(80)
+        reservations(pacer, 100)
+        with pytest.raises(NotSentError, match="the client's own pace allows it in"):
+            connect(pacer=pacer, retry=RetryPolicy(deadline=1)).polling().get("1")
+        assert api_requests(emulator) == []
+
+    def test_with_another_pacer(self, connect: Connect, emulator: Emulator) -> None:
+        emulator.add_task("1", duration=None)
+        client = connect(retry=RetryPolicy(deadline=1))
+        other = Pacer(80)
+        other.hold(60)
+        with pytest.raises(NotSentError):
+            client.with_pacer(other).get("1")
+        assert client.get("1").id == "1"
+
+
 class TestSharedPacer:
     KEY: tuple[str, str, str] = ("https://pacer.example.com", "id", "v1")
 
