@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from airflow_provider_sptasks.client.errors import APIError
+from airflow_provider_sptasks.client.errors import TooLongError
 from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, first_chunk
 from airflow_provider_sptasks.client.http import Request
 from airflow_provider_sptasks.client.versions import ApiVersion
 
-TOO_LONG = (414, 431)
 # A number that was reduced is tried doubled after this time.
 REGROWTH_SECONDS = 600.0
 
@@ -69,8 +68,8 @@ def send_in_chunks(
         chunk = first_chunk(request, version, rest, number)
         try:
             again = send(chunk)
-        except APIError as error:
-            if error.status not in TOO_LONG or len(chunk) == 1:
+        except TooLongError:
+            if len(chunk) == 1:
                 raise
             number = len(chunk) // 2
             continue

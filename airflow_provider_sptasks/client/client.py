@@ -72,13 +72,7 @@ class TaskStatusClient:
 
         :param retry: how long and how often its calls are tried
         """
-        return self._with_transport(self.transport.with_retry(retry))
-
-    def _with_transport(self, transport: Transport) -> TaskStatusClient:
-        twin = copy.copy(self)
-        twin.transport = transport
-        twin._reader = self._reader.with_transport(transport)
-        return twin
+        return self._over(self.transport.with_retry(retry))
 
     def with_stop(self, stop: threading.Event) -> TaskStatusClient:
         """
@@ -96,11 +90,17 @@ class TaskStatusClient:
 
         :param pacer: the pace to keep
         """
-        return self._with_transport(self.transport.with_pacer(pacer))
+        return self._over(self.transport.with_pacer(pacer))
 
     def polling(self) -> TaskStatusClient:
         """Return a client for polls, which keep to the settings' ``poll_share`` besides the common pace."""
-        return self._with_transport(self.transport.polling())
+        return self._over(self.transport.polling())
+
+    def _over(self, transport: Transport) -> TaskStatusClient:
+        twin = copy.copy(self)
+        twin.transport = transport
+        twin._reader = self._reader.with_transport(transport)
+        return twin
 
     @property
     def max_ids(self) -> int:

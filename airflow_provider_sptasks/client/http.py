@@ -29,8 +29,11 @@ from airflow_provider_sptasks.client.errors import (
     UnexpectedPayloadError,
 )
 from airflow_provider_sptasks.client.multipart import Form
+from airflow_provider_sptasks.client.reading import read_text
 
 LONGEST_BAN = 1_200.0
+# Of a count; what has more is none.
+MAX_DIGITS = 18
 
 READ_SCOPE = "idn:task-management:read"
 
@@ -142,7 +145,7 @@ def decode_list(request: Request, response: Response) -> list[Any]:
 def decode_count(request: Request, response: Response) -> int:
     """Read ``X-Total-Count``; 204 without it is none."""
     text = response.headers.get("x-total-count", "0" if response.status == 204 else "")
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > MAX_DIGITS:
         raise UnexpectedPayloadError(
             f"{request.method} {request.path} was answered without a usable X-Total-Count: {text!r:.80}"
         )
@@ -282,4 +285,4 @@ def error_text(payload: Mapping[str, Any]) -> str | None:
 
 
 def _string(value: object) -> str | None:
-    return value.strip()[:500] or None if isinstance(value, str) else None
+    return read_text(value) if isinstance(value, str) else None
