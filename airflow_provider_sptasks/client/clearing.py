@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_sptasks.client.errors import NotFoundError, NotSentError, SailPointError
+from airflow_provider_sptasks.client.clearing_flow import MAX_READS, Flow
+from airflow_provider_sptasks.client.errors import (
+    NotFoundError,
+    NotSentError,
+    RateLimitedError,
+    SailPointError,
+)
+from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
 from airflow_provider_sptasks.client.stopping import StoppedError
+from airflow_provider_sptasks.client.tasks import clear_operations
 
 if TYPE_CHECKING:
     from airflow_provider_sptasks.client.client import TaskStatusClient
 
-__all__ = ["ClearOutcome", "ClearResult", "Clearing", "StoppedError", "stoppable"]
+__all__ = ["ClearOutcome", "ClearResult", "Clearing", "OneClearing", "StoppedError", "stoppable"]
 
 # A task is patched at most this many seconds after it was seen to be pending.
 FRESHNESS = 5.0
 # A batch is read at once, and is as large as the pace can patch in this many seconds.
 BATCH_SECONDS = 4.0
-# The tenant takes about 0.3 s for a PATCH; so many at once use up the pace of 8 per second.
-WORKERS = 4
+# What is left of the freshness when the last PATCH of a batch is sent.
+FRESHNESS_MARGIN = 0.5
+# How many tasks are settled at a time: more where answers take longer.
+MIN_IN_FLIGHT = 4
+MAX_IN_FLIGHT = 32
 # The tenant may keep "completed" with less precision than it is sent.
 SAME_TIME = 1.0
 
@@ -68,12 +80,62 @@ def stoppable(client: TaskStatusClient, stop: threading.Event) -> TaskStatusClie
     return client.with_stop(stop)
 
 
+class OneClearing:
+    """
+    Clears one task; after an attempt whose outcome is unknown, only if it still is pending.
+
+    :param client: talks to the tenant
+    :param task_status_id: SailPoint's id of the task
+    :param operations: the JSON Patch that clears it
+    """
+
+    def __init__(
+        self, client: TaskStatusClient, task_status_id: str, operations: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self._client = client
+        self._task_status_id = task_status_id
+        self._operations = operations
+        self._may_be_cleared = False
+
+    def run(self) -> TaskStatus:
+        """
+        Clear it.
+
+        :return: the task as it is then: cleared, or as it ended by itself after an attempt that failed
+        :raises SailPointError: the tenant refuses, or what may pass did not before the client's deadline
+        """
+        ends_at = time.monotonic() + self._client.retry.deadline
+        return self._client.retry.call(
+            lambda: self._attempt(ends_at), f"Clearing task {self._task_status_id}"
+        )
+
+    def _attempt(self, ends_at: float) -> TaskStatus:
+        retry = replace(self._client.retry, deadline=max(ends_at - time.monotonic(), 0.0), max_attempts=1)
+        if self._may_be_cleared:
+            read_at = time.monotonic()
+            status = self._client.with_retry(retry).get(self._task_status_id)
+            if status.is_complete:
+                return status
+            left = max(read_at + FRESHNESS - time.monotonic(), 0.0)
+            retry = replace(retry, deadline=min(retry.deadline, left), strict=True)
+        try:
+            return self._client.with_retry(retry).update(self._task_status_id, self._operations)
+        except (NotSentError, RateLimitedError):
+            raise
+        except SailPointError:
+            self._may_be_cleared = True
+            raise
+
+
 class Clearing:
     """
     Clears tasks, and never one that has ended by itself.
 
     A task is patched within 5 seconds after it was seen to be pending. After a failure that may pass it is
     read again first: if the tenant took the PATCH and only the answer was lost, it is not sent twice.
+
+    As many requests are under way as the client's pace needs while answers take as long as they do, and the
+    next tasks are read while the last ones are patched: so it keeps its pace with answers of up to 3 seconds.
 
     :param client: talks to the tenant; the deadline of its retry policy is for how long failures may go on
         without any task being settled
@@ -94,7 +156,8 @@ class Clearing:
         self._note = note
         self._retry = stoppable(client, stop).retry
         self._client = client.with_retry(replace(self._retry, max_attempts=1))
-        self._batch = max(1, int(client.settings.requests_per_10s / 10 * BATCH_SECONDS))
+        pacer = client.transport.pacer
+        self._per_second = pacer.requests / pacer.window
         self._sent: dict[str, datetime] = {}
 
     def run(self, tasks: Iterable[TaskStatus]) -> None:
@@ -105,51 +168,67 @@ class Clearing:
         :raises StoppedError: it was stopped before
         """
         todo = deque(tasks)
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="sailpoint-clear") as pool:
+        with ThreadPoolExecutor(MAX_IN_FLIGHT + MAX_READS, thread_name_prefix="sailpoint-clear") as pool:
             while todo:
                 try:
-                    self._retry.call(lambda: self._round(todo, pool), "Clearing tasks")
+                    self._retry.call(lambda: self._pass(todo, pool), "Clearing tasks")
                 except SailPointError as error:
                     for task in todo:
                         self._note(ClearResult(task.id, ClearOutcome.FAILED, task, str(error)))
                     return
 
-    def _round(self, todo: deque[TaskStatus], pool: ThreadPoolExecutor) -> None:
+    def _pass(self, todo: deque[TaskStatus], pool: ThreadPoolExecutor) -> None:
         """
-        Read a batch and patch what is pending in it; what could not be settled goes to the end.
+        Clear tasks until all are settled, or a read fails, or a whole batch in a row.
 
-        :raises SailPointError: nothing was settled
+        :raises SailPointError: nothing was settled, or the tenant refuses to be read
         """
-        self._retry.sleep(0)  # raises when stopped
-        batch = [todo.popleft() for _ in range(min(self._batch, len(todo)))]
-        unsettled = list(batch)
-        trouble: SailPointError | None = None
-        try:
-            fresh_until = time.monotonic() + FRESHNESS
-            found = self._client.find([task.id for task in batch])
-            attempts = pool.map(lambda task: self._settle(task, found.get(task.id), fresh_until), batch)
-            for task, problem in zip(batch, attempts, strict=True):
-                if problem is None:
-                    unsettled.remove(task)
-                trouble = trouble or problem
-        finally:
-            todo.extend(unsettled)
-        if trouble is not None and len(unsettled) == len(batch):
-            raise trouble
+        flow = Flow(todo)
+        patience = min(self._batch_size, len(todo))
+        while flow.goes_on and flow.failures_in_a_row < patience:
+            self._retry.check()
+            if flow.next_read_in(self._answer_seconds, 1 / self._per_second) == 0:
+                batch = flow.next_batch(self._batch_size)
+                flow.add_read(pool.submit(self._client.find, [task.id for task in batch]), batch)
+            while flow.ready and flow.settling < self._in_flight:
+                candidate = flow.ready.popleft()
+                flow.add_settling(pool.submit(self._settle, *candidate), candidate.task)
+            timeout = flow.next_read_in(self._answer_seconds, 1 / self._per_second)
+            wait(flow.under_way, timeout, FIRST_COMPLETED)
+            flow.collect()
+        wait(flow.under_way)
+        flow.collect()
+        flow.give_back()
+        if flow.trouble is not None and not (flow.settled and flow.trouble.retryable):
+            raise flow.trouble
 
-    def _settle(
-        self, task: TaskStatus, status: TaskStatus | None, fresh_until: float
-    ) -> SailPointError | None:
+    @property
+    def _answer_seconds(self) -> float:
+        return self._client.transport.answer_seconds
+
+    @property
+    def _in_flight(self) -> int:
+        """How many tasks to settle at a time: what the pace needs while answers take as long as they do."""
+        needed = math.ceil(self._per_second * self._answer_seconds) + 2
+        return min(max(MIN_IN_FLIGHT, needed), MAX_IN_FLIGHT)
+
+    @property
+    def _batch_size(self) -> int:
+        """How many tasks to read at once: as many as can be patched while they are fresh."""
+        seconds = min(BATCH_SECONDS, FRESHNESS - self._answer_seconds - FRESHNESS_MARGIN)
+        return min(max(int(self._per_second * seconds), 1), MAX_PAGE_SIZE)
+
+    def _settle(self, task: TaskStatus, status: TaskStatus | None, read_at: float) -> SailPointError | None:
         """Tell what became of a task; return why that is not known yet, where it isn't."""
-        self._retry.sleep(0)  # raises when stopped
         try:
-            if status is None:
+            if status is None or time.monotonic() >= read_at + FRESHNESS:
+                read_at = time.monotonic()
                 status = self._client.get(task.id)
             if status.is_complete:
                 outcome = ClearOutcome.CLEARED if self._is_ours(status) else ClearOutcome.ALREADY_COMPLETE
                 self._note(ClearResult(task.id, outcome, status))
             else:
-                self._note(self._patch(status, fresh_until))
+                self._note(self._patch(status, read_at + FRESHNESS))
         except NotFoundError:
             self._note(ClearResult(task.id, ClearOutcome.NOT_FOUND, status or task))
         except SailPointError as error:
@@ -165,7 +244,7 @@ class Clearing:
         client = self._client.with_retry(replace(self._client.retry, deadline=left, strict=True))
         completed = datetime.now(UTC)
         try:
-            after = client.clear(status.id, self._completion_status, completed)
+            after = client.update(status.id, clear_operations(self._completion_status, completed))
         except NotSentError:
             raise
         except SailPointError:

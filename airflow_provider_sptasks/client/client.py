@@ -13,6 +13,7 @@ from typing import Any, Self
 from airflow_provider_sptasks.client import finding, newest
 from airflow_provider_sptasks.client import tasks as api
 from airflow_provider_sptasks.client.chunks import ids_that_fit
+from airflow_provider_sptasks.client.clearing import OneClearing
 from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, all_of, task_filters
 from airflow_provider_sptasks.client.http import decode_count
 from airflow_provider_sptasks.client.ids import check_id
@@ -288,16 +289,16 @@ class TaskStatusClient:
         """
         Give a pending task a completion status: corrects the record, and does not stop the work.
 
-        Whoever waits for the task sees it as ended so. ``Error`` is the documented status.
+        Whoever waits for the task sees it as ended so. ``Error`` is the documented status. After an attempt
+        that failed the task is read again, and left alone where it has ended meanwhile.
 
         :param task_status_id: SailPoint's id of the task
         :param completion_status: the status to set
         :param completed: when the task shall be said to have ended, aware; ``None`` for now
-        :return: the task after the change
+        :return: the task after that
         """
-        return self.update(
-            task_status_id, api.clear_operations(completion_status, completed or datetime.now(UTC))
-        )
+        operations = api.clear_operations(completion_status, completed or datetime.now(UTC))
+        return OneClearing(self, task_status_id, operations).run()
 
 
 def _checked(ids: Iterable[str], name: str) -> dict[str, str]:

@@ -270,7 +270,7 @@ class TestStopping:
         assert outcomes(results) == ({ClearOutcome.CLEARED: len(results)} if results else {})
         assert results.keys() == effective(emulator).keys()
         # One of each worker's may be under way at that moment.
-        assert len(patches(emulator)) <= clearing.WORKERS
+        assert len(patches(emulator)) <= clearing.MIN_IN_FLIGHT
 
     def test_does_not_wait_for_the_tenants_pleasure(self, connect: Connect, emulator: Emulator) -> None:
         """As long a wait as a lock-out brings ends with the stop."""

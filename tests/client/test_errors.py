@@ -142,7 +142,7 @@ ANSWERS = [
 def test_answers(answer: Answer, client: TaskStatusClient, emulator: Emulator) -> None:
     emulator.fail(answer.status, body=answer.body, headers=answer.headers)
     with pytest.raises(SailPointError) as caught:
-        client.get(ID) if answer.method == "GET" else client.clear(ID)
+        client.get(ID) if answer.method == "GET" else client.update(ID, [])
     error = caught.value
     assert type(error) is answer.kind
     assert str(error) == f"{answer.method} {PATH} was answered with {answer.message}"

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from tenacity import wait_exponential, wait_fixed
 
-from airflow_provider_sptasks.client import RetryPolicy, TaskStatusClient
+from airflow_provider_sptasks.client import CompletionStatus, RetryPolicy, TaskStatusClient, clearing
 from airflow_provider_sptasks.client.errors import (
     APIError,
+    NotSentError,
     RateLimitedError,
     SailPointError,
     ServerError,
@@ -41,13 +42,14 @@ PASSING: list[dict[str, Any]] = [
     {"kind": "drop_after"},
     {"kind": "truncate"},
 ]
+CLEAR = [{"op": "replace", "path": "/completionStatus", "value": "Error"}]
 CALLS: dict[str, tuple[str, Callable[[TaskStatusClient], object]]] = {
     "get": ("v1", lambda client: client.get(ID)),
     "list": ("v1", lambda client: list(client.list())),
     "find": ("v1", lambda client: client.find([ID])),
     "pending": ("v1", lambda client: list(client.pending())),
     "pending, beta": ("beta", lambda client: list(client.pending())),
-    "clear": ("v1", lambda client: client.clear(ID)),
+    "update": ("v1", lambda client: client.update(ID, CLEAR)),
 }
 
 
@@ -253,22 +255,70 @@ class TestLog:
 class TestPatch:
     """The patch of this API is idempotent, so that it may be sent again when the answer is lost."""
 
-    def test_lost_before_the_tenant_saw_it(self, client: TaskStatusClient, emulator: Emulator) -> None:
+    @pytest.mark.parametrize("kind", ["drop", "drop_after"])
+    def test_the_answer_is_lost(self, kind: Any, client: TaskStatusClient, emulator: Emulator) -> None:
         task = emulator.add_task(duration=None)
-        emulator.fail(kind="drop", method="PATCH", times=1)
-        assert client.clear(task.id).is_complete
+        emulator.fail(kind=kind, method="PATCH", times=1)
+        assert client.update(task.id, CLEAR).is_complete
         first, second = api_requests(emulator)
-        assert (first.status, second.status) == (0, 200)
+        assert (first.status, second.status) == (0 if kind == "drop" else 200, 200)
         assert first.body == second.body
 
-    def test_lost_after_the_tenant_did_it(self, client: TaskStatusClient, emulator: Emulator) -> None:
+
+class TestClear:
+    """A task may end by itself between two attempts, so that it is read again before the next one."""
+
+    @pytest.mark.parametrize("fault", [each for each in PASSING if each.get("status") != 429], ids=name_of)
+    def test_is_repeated_where_the_task_still_is_pending(
+        self, fault: dict[str, Any], client: TaskStatusClient, emulator: Emulator
+    ) -> None:
         task = emulator.add_task(duration=None)
-        emulator.fail(kind="drop_after", method="PATCH", times=1)
-        after = client.clear(task.id)
-        assert after.is_complete
-        first, second = api_requests(emulator)
-        assert (first.status, second.status) == (200, 200)
-        assert first.body == second.body
+        emulator.fail(method="PATCH", times=1, **fault)
+        assert client.clear(task.id).completion_status is CompletionStatus.ERROR
+        repeated = [] if fault.get("kind") in ("drop_after", "truncate") else ["PATCH"]
+        assert [request.method for request in api_requests(emulator)] == ["PATCH", "GET", *repeated]
+
+    @pytest.mark.parametrize("fault", [{"status": 503}, {"kind": "drop"}, {"status": 403, "kind": "html"}])
+    def test_leaves_alone_what_has_ended_meanwhile(
+        self, fault: dict[str, Any], client: TaskStatusClient, emulator: Emulator
+    ) -> None:
+        task = emulator.add_task(duration=None)
+        emulator.fail(method="PATCH", **fault)
+
+        def complete(request: LoggedRequest) -> None:
+            if request.method == "PATCH":
+                emulator.complete(task.id)
+
+        emulator.on_request(complete)
+        assert client.clear(task.id).completion_status is CompletionStatus.SUCCESS
+        assert [request.method for request in api_requests(emulator)] == ["PATCH", "GET"]
+        assert emulator.task(task.id)["completionStatus"] == "SUCCESS"
+
+    @pytest.mark.parametrize("path", ["/task-status/*", "/oauth/token"])
+    def test_what_was_not_acted_upon_is_repeated_at_once(
+        self, path: str, client: TaskStatusClient, emulator: Emulator
+    ) -> None:
+        task = emulator.add_task(duration=None)
+        emulator.fail(429, path=path, times=1)
+        assert client.clear(task.id).is_complete
+        assert {request.method for request in api_requests(emulator)} == {"PATCH"}
+
+    def test_the_repeat_is_sent_soon_after_the_look(
+        self, connect: Connect, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where the pace doesn't allow that, it is read once more."""
+        monkeypatch.setattr(clearing, "FRESHNESS", 0.0)
+        task = emulator.add_task(duration=None)
+        emulator.fail(503, method="PATCH", times=1)
+        with pytest.raises(NotSentError):
+            connect().clear(task.id)
+        assert [request.method for request in api_requests(emulator)] == ["PATCH", "GET", "GET", "GET"]
+
+    def test_fails_with_the_last_error(self, client: TaskStatusClient, emulator: Emulator) -> None:
+        emulator.fail(503)
+        with pytest.raises(ServerError, match="GET"):
+            client.clear(ID)
+        assert [request.method for request in api_requests(emulator)] == ["PATCH", "GET", "GET", "GET"]
 
     def test_too_late(self, connect: Connect, emulator: Emulator) -> None:
         task = emulator.add_task(duration=None)
