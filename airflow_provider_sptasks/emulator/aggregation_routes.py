@@ -36,7 +36,8 @@ STATUS_RETENTION = 3_600.0
 
 _COLLECTED_AT = 20
 _ENDS = {"terminated": "TERMINATED", "temperror": "RETRIED", "cancelled": "CANCELLED"}
-# The words that the specification's examples have for it. The shape of the answer is nowhere documented.
+# The specification has these words, and where they stand in the answer, for accounts and uncorrelated
+# accounts. For entitlements it has neither.
 _RUNNING = {
     "accounts": (
         "This aggregation failed because the currently running aggregation must complete "
@@ -217,7 +218,10 @@ def _started(task: Task) -> dict[str, object]:
 
 
 def _refused(kind: str) -> dict[str, object]:
-    """Return the answer to a client whose aggregation has to wait for another one: there is no task."""
+    """Return the answer to a client whose aggregation has to wait for another one: it has no id of a task."""
     text = _RUNNING.get(kind, _RUNNING["accounts"])
-    messages: dict[str, object] = {"messages": [{"locale": "en-US", "localeOrigin": "DEFAULT", "text": text}]}
-    return messages if kind == "entitlements" else {"success": False, "task": None, **messages}
+    if kind == "entitlements":
+        return {"messages": [{"locale": "en-US", "localeOrigin": "DEFAULT", "text": text}]}
+    # Unlike in a task, the localized text is no object here.
+    message = {"type": "ERROR", "error": True, "warning": False, "key": text, "localizedText": text}
+    return {"success": False, "task": {"id": None, "name": KINDS[kind].unique_name, "messages": [message]}}
