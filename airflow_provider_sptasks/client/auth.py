@@ -1,17 +1,17 @@
-"""OAuth 2 client credentials for ``requests``: tokens that a process shares and renews in time."""
+"""OAuth 2 client credentials: tokens that a process shares and renews in time."""
 
 from __future__ import annotations
 
 import hashlib
+import math
+import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-from requests.auth import AuthBase
-
-from airflow_provider_sptasks.client.errors import SailPointError, UnexpectedPayloadError
+from airflow_provider_sptasks.client.errors import NotSentError, SailPointError, UnexpectedPayloadError
 from airflow_provider_sptasks.client.locks import Lock
 
 # A token is renewed this long before it runs out, or at a tenth of its life where that is shorter.
@@ -38,9 +38,9 @@ _caches: dict[tuple[str, str, str], _Cache] = {}
 _caches_lock = Lock()
 
 
-class ClientCredentialsAuth(AuthBase):
+class ClientCredentialsAuth:
     """
-    Signs requests with an access token.
+    The access token of a client at a tenant.
 
     Tokens are cached in the process by endpoint and credentials. The first thread that finds none, or one
     that is about to run out, fetches it while the others wait for it; if it fails, they fail with it.
@@ -48,8 +48,6 @@ class ClientCredentialsAuth(AuthBase):
     :param token_url: where tokens are issued
     :param client_id: OAuth client id
     :param client_secret: its secret
-    :param fetch: asks the endpoint for a token and returns the answer's JSON; what it raises reaches
-        whoever needs the token
     :param on_token: told every new token before it is used, so that it can be masked in logs
     """
 
@@ -59,50 +57,62 @@ class ClientCredentialsAuth(AuthBase):
         client_id: str,
         client_secret: str,
         *,
-        fetch: Callable[[], Any],
         on_token: Callable[[str], object] = lambda _: None,
     ) -> None:
         digest = hashlib.sha256(client_secret.encode()).hexdigest()
         with _caches_lock:
             self._cache = _caches.setdefault((token_url, client_id, digest), _Cache())
-        self._fetch = fetch
         self._on_token = on_token
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Sign a request, as ``requests`` asks for it."""
-        request.headers["Authorization"] = f"Bearer {self.token()}"
-        return request
-
-    def token(self, refused: str | None = None) -> str:
+    def token(
+        self, fetch: Callable[[], Any], *, refused: str | None = None, max_wait: float = threading.TIMEOUT_MAX
+    ) -> str:
         """
         Return a token that is good for a while, fetched if there is none.
 
+        :param fetch: asks the endpoint for a token and returns the answer's JSON; what it raises reaches
+            all who wait for the token
         :param refused: a token that the tenant did not take: another one is wanted
+        :param max_wait: seconds to wait for a token that another thread fetches
+        :raises NotSentError: it took that thread longer
         """
-        failures_before = self._cache.failures
-        with self._cache.lock:
-            token = self._cache.token
+        cache = self._cache
+        failures_before = cache.failures
+        if not cache.lock.acquire(max_wait):
+            raise NotSentError(f"Another thread has not got an access token within {max_wait:.1f} s")
+        try:
+            token = cache.token
             if token is not None and time.monotonic() < token.renew_at and token.value != refused:
                 return token.value
-            if self._cache.failure is not None and self._cache.failures > failures_before:
-                raise self._cache.failure
+            if cache.failure is not None and cache.failures > failures_before:
+                raise cache.failure
             try:
-                token = self._cache.token = self._new_token()
+                token = cache.token = self._new_token(fetch)
             except SailPointError as error:
-                self._cache.failures += 1
-                self._cache.failure = error
+                cache.failures += 1
+                cache.failure = error
                 raise
             return token.value
+        finally:
+            cache.lock.release()
 
-    def _new_token(self) -> _Token:
+    def _new_token(self, fetch: Callable[[], Any]) -> _Token:
         asked_at = time.monotonic()
-        payload = self._fetch()
+        payload = fetch()
         value = payload.get("access_token") if isinstance(payload, dict) else None
         if not isinstance(value, str) or not value:
             raise UnexpectedPayloadError("The token endpoint answered without an access_token")
+        if not re.fullmatch(r"[!-~]+", value):
+            # Neither sent nor shown: an exception about it would hold it, and no log masks it yet.
+            raise UnexpectedPayloadError(
+                "The token endpoint answered with an access_token that holds a space, a line end, or a letter "
+                "beyond ASCII"
+            )
         self._on_token(value)
         try:
             lifetime = float(payload.get("expires_in"))
-        except (TypeError, ValueError):
-            raise UnexpectedPayloadError("The token endpoint answered without a usable expires_in") from None
+        except (TypeError, ValueError, OverflowError):
+            lifetime = math.nan
+        if not 0 < lifetime < math.inf:
+            raise UnexpectedPayloadError("The token endpoint answered without a usable expires_in")
         return _Token(value, asked_at + lifetime - min(RENEW_BEFORE, lifetime / 10))

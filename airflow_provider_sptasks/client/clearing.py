@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_sptasks.client.errors import NotFoundError, NotSentError, SailPointError
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
+from airflow_provider_sptasks.client.stopping import StoppedError
 
 if TYPE_CHECKING:
     from airflow_provider_sptasks.client.client import TaskStatusClient
+
+__all__ = ["ClearOutcome", "ClearResult", "Clearing", "StoppedError", "stoppable"]
 
 # A task is patched at most this many seconds after it was seen to be pending.
 FRESHNESS = 5.0
@@ -55,23 +58,14 @@ class ClearResult:
     error: str | None = None
 
 
-class StoppedError(Exception):
-    """The clearing was stopped; what was settled until then was told."""
-
-
 def stoppable(client: TaskStatusClient, stop: threading.Event) -> TaskStatusClient:
     """
-    Return a client whose waiting ends, with :class:`StoppedError`, when an event is set.
+    Return a client that sends nothing, and waits for nothing, after an event is set.
 
     :param client: what to make it of
     :param stop: the event
     """
-
-    def sleep(seconds: float) -> None:
-        if stop.wait(seconds):
-            raise StoppedError
-
-    return client.with_retry(replace(client.retry, sleep=sleep))
+    return client.with_stop(stop)
 
 
 class Clearing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.pacing import Pacer
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
+from airflow_provider_sptasks.client.stopping import StopFlag
 from airflow_provider_sptasks.client.transport import Transport
 
 TOO_LONG = (400, 414, 431)
@@ -73,6 +75,16 @@ class TaskStatusClient:
         twin = copy.copy(self)
         twin.transport = self.transport.with_retry(retry)
         return twin
+
+    def with_stop(self, stop: threading.Event) -> TaskStatusClient:
+        """
+        Return a client that shares everything with this one, and sends nothing after a stop.
+
+        Whatever it does then ends with :class:`~airflow_provider_sptasks.client.stopping.StoppedError`.
+
+        :param stop: set it to stop
+        """
+        return self.with_retry(self.retry.stopped_by(StopFlag(stop)))
 
     def with_pacer(self, pacer: Pacer) -> TaskStatusClient:
         """

@@ -20,11 +20,24 @@ class Lock:
         self._lock = threading.Lock()
         _locks.add(self)
 
+    def acquire(self, timeout: float = -1) -> bool:
+        """
+        Take it.
+
+        :param timeout: seconds to wait for it; -1 for as long as it takes
+        :return: whether it was taken
+        """
+        return self._lock.acquire(timeout=timeout)
+
+    def release(self) -> None:
+        """Give it back."""
+        self._lock.release()
+
     def __enter__(self) -> None:
-        self._lock.acquire()
+        self.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self.release()
 
     def renew(self) -> None:
         """Forget who holds it: they run in another process."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -99,9 +99,13 @@ class Form:
         """The media type, with what tells where a part ends."""
         return f"multipart/form-data; boundary={self._boundary}"
 
-    def sending(self) -> Sending:
-        """Return the form for sending it once."""
-        return Sending(self._parts, f"\r\n--{self._boundary}--\r\n".encode())
+    def sending(self, check: Callable[[], None] = lambda: None) -> Sending:
+        """
+        Return the form for sending it once.
+
+        :param check: called before each piece; the form stays incomplete if it raises
+        """
+        return Sending(self._parts, f"\r\n--{self._boundary}--\r\n".encode(), check)
 
     def _head(self, disposition: str, content_type: str | None = None) -> bytes:
         kind = f"\r\nContent-Type: {content_type}" if content_type else ""
@@ -114,11 +118,15 @@ class Sending:
 
     :param parts: what precedes each file, or is a part of its own, and the file
     :param end: what ends the form
+    :param check: called before each piece
     """
 
-    def __init__(self, parts: list[tuple[bytes, Upload | None]], end: bytes) -> None:
+    def __init__(
+        self, parts: list[tuple[bytes, Upload | None]], end: bytes, check: Callable[[], None]
+    ) -> None:
         self._parts = parts
         self._end = end
+        self._check = check
         self.complete = False
         """Whether its end was handed over: without it the tenant can't have acted on the form."""
 
@@ -128,9 +136,15 @@ class Sending:
         return sum(len(head) for head, _ in self._parts) + between + files + len(self._end)
 
     def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces():
+            self._check()
+            yield piece
+        self._check()
+        self.complete = True
+        yield self._end
+
+    def _pieces(self) -> Iterator[bytes]:
         for number, (head, file) in enumerate(self._parts):
             yield (b"\r\n" if number else b"") + head
             if file is not None:
                 yield from file
-        self.complete = True
-        yield self._end

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
 from tenacity.wait import wait_base, wait_random, wait_random_exponential
 
 from airflow_provider_sptasks.client.errors import SailPointError
+from airflow_provider_sptasks.client.stopping import StopFlag
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class RetryPolicy:
     :param max_attempts: attempts at the most; ``None`` for as many as the deadline allows
     :param wait: how long to wait before the next attempt; an answer can only ask for longer
     :param sleep: how to wait; the seconds are its only argument
+    :param stop: what stops its calls; ``None`` for nothing
     """
 
     deadline: float = 300.0
@@ -36,6 +38,24 @@ class RetryPolicy:
     max_attempts: int | None = None
     wait: wait_base = field(default_factory=lambda: wait_random_exponential(multiplier=0.5, min=0.2, max=10))
     sleep: Callable[[float], None] = time.sleep
+    stop: StopFlag | None = None
+
+    def stopped_by(self, stop: StopFlag) -> RetryPolicy:
+        """
+        Return the same policy, whose calls neither wait nor send anything after a stop.
+
+        :param stop: what stops them
+        """
+        return replace(self, sleep=stop.sleep, stop=stop)
+
+    def check(self) -> None:
+        """
+        Go on, unless its calls are to stop.
+
+        :raises StoppedError: they are
+        """
+        if self.stop is not None:
+            self.stop.check()
 
     def call(self, attempt: Callable[[], T], what: str) -> T:
         """
@@ -44,7 +64,9 @@ class RetryPolicy:
         :param attempt: one try
         :param what: what is tried, for the log
         :raises SailPointError: the last attempt's error
+        :raises StoppedError: the calls were stopped
         """
+        self.check()
         stop = stop_before_delay(self.deadline)
         retrying = Retrying(
             retry=retry_if_exception(_is_retryable),

@@ -63,6 +63,7 @@ class ClientSettings:
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     requests_per_10s: int = 80
     poll_share: float = DEFAULT_POLL_SHARE
+    max_answer_mb: float = 64.0
     port: int | None = None
     ui_url: str | None = None
 
@@ -152,7 +153,7 @@ def _checked_url(url: str, name: str) -> str:
     host = parts.hostname or ""
     if parts.scheme not in ("http", "https") or not _is_host(host) or port == 0:
         raise ValueError(f"{name} {url!r} is not a tenant's name, a host or an https URL.")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ValueError(f"{name} {url!r} is plain http, which is for loopback only. Use https.")
     return url
 
@@ -161,7 +162,8 @@ def _is_host(host: str) -> bool:
     return bool(host) and (":" in host or all(char.isalnum() or char in ".-_" for char in host))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     if host == "localhost":
         return True
     try:

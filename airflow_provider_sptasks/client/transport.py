@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import copy
 import logging
-import re
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
-
-import requests
-from requests.adapters import HTTPAdapter
 
 from airflow_provider_sptasks.client import http
 from airflow_provider_sptasks.client.auth import ClientCredentialsAuth
@@ -27,21 +23,21 @@ from airflow_provider_sptasks.client.errors import (
     UnauthorizedError,
     UnexpectedPayloadError,
 )
+from airflow_provider_sptasks.client.exchange import Exchange
 from airflow_provider_sptasks.client.multipart import Form, Sending
 from airflow_provider_sptasks.client.pacing import Pacer, shared_pacer
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
+from airflow_provider_sptasks.client.stopping import StopFlag
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-HEADERS = {"Accept": "application/json", "X-SailPoint-Experimental": "true"}
-CONNECTIONS = 32
 # For how many seconds nobody sends after a 429, whatever it asks for.
 SHORTEST_HOLD = 1.0
-# A certificate that doesn't verify, or a URL that is none: requests' other ValueErrors.
-HOPELESS = (requests.exceptions.SSLError, ValueError)
+# An answer that is under way at a call's deadline may take so many seconds more.
+DEADLINE_GRACE = 5.0
 
 
 class Transport:
@@ -72,16 +68,9 @@ class Transport:
         self._pacer = pacer or shared_pacer(
             settings.base_url, settings.client_id, settings.api_version, settings.requests_per_10s
         )
-        self._session = requests.Session()
-        self._session.headers.update(HEADERS)
-        for scheme in ("https://", "http://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+        self._exchange = Exchange(settings)
         self._auth = ClientCredentialsAuth(
-            settings.token_endpoint,
-            settings.client_id,
-            settings.client_secret,
-            fetch=self._fetch_token,
-            on_token=on_token,
+            settings.token_endpoint, settings.client_id, settings.client_secret, on_token=on_token
         )
         self._deprecations: set[str] = set()
 
@@ -95,6 +84,14 @@ class Transport:
         twin.retry = retry
         return twin
 
+    def with_stop(self, stop: StopFlag) -> Transport:
+        """
+        Return a transport that shares everything with this one, and sends nothing after a stop.
+
+        :param stop: what stops it
+        """
+        return self.with_retry(self.retry.stopped_by(stop))
+
     def with_pacer(self, pacer: Pacer) -> Transport:
         """
         Return a transport that shares everything with this one but its pace.
@@ -106,12 +103,22 @@ class Transport:
         return twin
 
     def polling(self) -> Transport:
-        """Return a transport whose requests keep to the settings' ``poll_share``, as all polls do together."""
+        """Return a transport for polls, which keep to the settings' ``poll_share`` all together."""
         return self.with_pacer(self._pacer.lane(self.settings.poll_share))
+
+    @property
+    def pacer(self) -> Pacer:
+        """The pace that its requests keep."""
+        return self._pacer
+
+    @property
+    def answer_seconds(self) -> float:
+        """How long answers take lately, from the request to the last byte; 0 before the first one."""
+        return self._exchange.answer_seconds
 
     def close(self) -> None:
         """Close the connections; the transport can be used again."""
-        self._session.close()
+        self._exchange.close()
 
     def call(self, request: http.Request, decode: Callable[[http.Request, http.Response], T]) -> T:
         """
@@ -129,24 +136,28 @@ class Transport:
 
     def _attempt(self, request: http.Request, deadline: float) -> http.Response:
         """Send once, and once more if the token was refused: it may have been revoked."""
-        token = self._auth.token()
+        token = self._token(deadline)
         try:
-            return self._send_in_time(request, deadline)
+            return self._send_in_time(request, deadline, token)
         except APIError as error:
             if error.status != 401:
                 raise
-            self._auth.token(refused=token)
-            return self._send_in_time(request, deadline)
+        return self._send_in_time(request, deadline, self._token(deadline, refused=token))
 
-    def _send_in_time(self, request: http.Request, deadline: float) -> http.Response:
+    def _send_in_time(self, request: http.Request, deadline: float, token: str) -> http.Response:
         self._keep_pace(request, deadline)
         try:
-            response = self._send(request, self.settings.base_url + request.target, auth=self._auth)
+            response = self._send(request, self.settings.base_url + request.target, deadline, token)
         except RateLimitedError as error:
             self._pacer.hold(max(SHORTEST_HOLD, error.retry_after or 0.0))
             raise
         self._note_deprecation(request, response)
         return response
+
+    def _token(self, deadline: float, refused: str | None = None) -> str:
+        return self._auth.token(
+            lambda: self._fetch_token(deadline), refused=refused, max_wait=self._seconds_left(deadline)
+        )
 
     def _keep_pace(self, request: http.Request, deadline: float) -> None:
         """Wait for a place within the pace, but not beyond the deadline: then nothing is sent."""
@@ -166,55 +177,43 @@ class Transport:
                 f"{request.method} {request.path} was not sent: the call's deadline has passed"
             )
 
-    def _send(self, request: http.Request, url: str, auth: Callable[..., Any]) -> http.Response:
-        if not isinstance(request.body, Form):
-            return self._send_body(request, url, auth, request.body)
-        body = request.body.sending()
+    def _send(
+        self, request: http.Request, url: str, deadline: float, token: str | None = None
+    ) -> http.Response:
+        body = request.body
+        if isinstance(body, Form):
+            body = body.sending(self.retry.check)
         try:
-            return self._send_body(request, url, auth, body)
-        except (TransportError, TransientResponseError, ServerError) as error:
-            if request.repeatable or not body.complete:
+            response = self._exchange.send(
+                request,
+                url,
+                body,
+                token=token,
+                seconds=self._seconds_left(deadline),
+                check=self.retry.check,
+            )
+            if 200 <= response.status < 300:
+                return response
+            raise http.decode_error(request, response)
+        except (TransportError, TransientResponseError, UnexpectedPayloadError, ServerError) as error:
+            if request.repeatable or (isinstance(body, Sending) and not body.complete):
                 raise
             raise AmbiguousError(error) from error
 
-    def _send_body(
-        self, request: http.Request, url: str, auth: Callable[..., Any], body: bytes | Sending | None
-    ) -> http.Response:
-        try:
-            answer = self._session.request(
-                request.method,
-                url,
-                headers=dict(request.headers),
-                data=body,
-                auth=auth,
-                timeout=self.settings.timeout,
-                verify=self.settings.verify,
-                proxies=dict(self.settings.proxies),
-                allow_redirects=False,
-            )
-        except OSError as error:  # the base of requests' own, which leaves a missing CA bundle as it is
-            raise TransportError(
-                f"{request.method} {request.path} at {urlsplit(url).netloc} got no answer: {_reason(error)}",
-                retryable=isinstance(error, requests.RequestException) and not isinstance(error, HOPELESS),
-            ) from error
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        response = http.Response(answer.status_code, headers, answer.content)
-        if 200 <= response.status < 300:
-            return response
-        raise http.decode_error(request, response)
+    def _seconds_left(self, deadline: float) -> float:
+        """How long an answer may take, so that a call ends soon after its deadline."""
+        return min(self.settings.timeout, max(deadline - time.monotonic(), 0.0) + DEADLINE_GRACE)
 
-    def _fetch_token(self) -> Any:
+    def _fetch_token(self, deadline: float) -> Any:
         """Ask for a token: outside of the pace, which is the API's; the call that needs it tries again."""
         url = self.settings.token_endpoint
         request = http.get_token(urlsplit(url).path, self.settings.client_id, self.settings.client_secret)
         try:
-            response = self._send(request, url, auth=_unsigned)
-        except BadRequestError as error:
-            if error.status == 400:
+            response = self._send(request, url, deadline)
+        except (BadRequestError, UnauthorizedError) as error:
+            if error.status in (400, 401):
                 raise _refused(error) from None
             raise
-        except UnauthorizedError as error:
-            raise _refused(error) from None
         return http.decode_json(request, response, secret=True)
 
     def _note_deprecation(self, request: http.Request, response: http.Response) -> None:
@@ -245,21 +244,3 @@ def _refused(error: APIError) -> UnauthorizedError:
         tracking_id=error.tracking_id,
         hint="The token endpoint refused the client id or the client secret",
     )
-
-
-def _unsigned(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep ``requests`` from adding credentials of a netrc file."""
-    return request
-
-
-def _reason(error: OSError) -> str:
-    """Name the cause below the layers of urllib3: their texts hold URLs and object addresses."""
-    cause: BaseException = error
-    while isinstance(reason := getattr(cause, "reason", None) or _inner(cause), BaseException):
-        cause = reason
-    text = re.sub(r"^HTTPS?Connection(Pool)?\([^)]*\): ", "", str(cause))
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _inner(error: BaseException) -> BaseException | None:
-    return next((arg for arg in error.args if isinstance(arg, BaseException)), None)

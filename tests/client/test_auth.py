@@ -136,14 +136,14 @@ class TestRenewing:
 
         def fetch() -> dict[str, Any]:
             fetched.append(1)
-            return {"access_token": f"token {len(fetched)}", "expires_in": lifetime}
+            return {"access_token": f"token-{len(fetched)}", "expires_in": lifetime}
 
-        signer = auth.ClientCredentialsAuth("https://x/", f"{lifetime}", "secret", fetch=fetch)
-        assert signer.token() == "token 1"
+        signer = auth.ClientCredentialsAuth("https://x/", f"{lifetime}", "secret")
+        assert signer.token(fetch) == "token-1"
         now += good_for - 0.001
-        assert signer.token() == "token 1"
+        assert signer.token(fetch) == "token-1"
         now += 0.002
-        assert signer.token() == "token 2"
+        assert signer.token(fetch) == "token-2"
 
     def test_a_revoked_one_is_replaced_and_the_request_sent_once_more(
         self, client: TaskStatusClient, emulator: Emulator, waits: Waits

@@ -1,0 +1,189 @@
+"""Sends one request and reads its answer: whole, in bounded time, and of bounded size."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import zlib
+from collections.abc import Callable
+from contextlib import closing
+from urllib.parse import urlsplit
+
+import requests
+from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError
+
+from airflow_provider_sptasks.client import http
+from airflow_provider_sptasks.client.connections import BoundedAdapter, bounded
+from airflow_provider_sptasks.client.errors import TransportError, UnexpectedPayloadError
+from airflow_provider_sptasks.client.locks import Lock
+from airflow_provider_sptasks.client.multipart import Sending
+from airflow_provider_sptasks.client.settings import ClientSettings, is_loopback
+
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "X-SailPoint-Experimental": "true"}
+# A certificate that doesn't verify, or a URL that is none: requests' other ValueErrors.
+HOPELESS = (requests.exceptions.SSLError, ValueError)
+GZIP = ("gzip", "x-gzip")
+CHUNK = 64 * 1024
+MEGABYTE = 1024 * 1024
+# What the newest answer counts in the measure of how long answers take.
+NEWEST_WEIGHT = 0.2
+
+
+class Exchange:
+    """
+    Sends requests of one client to its tenant, over connections that are kept open.
+
+    A forked process opens connections of its own. Safe to share between threads.
+
+    :param settings: the tenant, its proxies, and what an answer may take
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._lock = Lock()
+        self._answer_seconds: float | None = None
+        self._pid = os.getpid()
+        self._session = _new_session()
+        self._inherited: requests.Session | None = None
+
+    @property
+    def answer_seconds(self) -> float:
+        """How long answers take lately, from the request to the last byte; 0 before the first one."""
+        return self._answer_seconds or 0.0
+
+    def close(self) -> None:
+        """Close the connections; the next request opens others."""
+        self._own_session().close()
+
+    def send(
+        self,
+        request: http.Request,
+        url: str,
+        body: bytes | Sending | None,
+        *,
+        token: str | None,
+        seconds: float,
+        check: Callable[[], None],
+    ) -> http.Response:
+        """
+        Send a request once and read its answer, whatever its status.
+
+        :param request: what to send
+        :param url: where to
+        :param body: what is sent in it
+        :param token: the access token that signs it; ``None`` for a request that isn't signed, and whose
+            answer doesn't count in :attr:`answer_seconds`
+        :param seconds: how long the answer may take, to its last byte
+        :param check: called right before anything is sent; nothing is if it raises
+        :raises TransportError: no answer came, or not the whole of it in time
+        :raises UnexpectedPayloadError: it is too large, or encoded in another way than was asked for
+        """
+        started = time.monotonic()
+        try:
+            with bounded(seconds, check, from_now=not isinstance(body, Sending)):
+                response = self._send(request, url, body, _Signature(token), seconds)
+        except (
+            OSError,
+            HTTPError,
+            zlib.error,
+        ) as error:  # the first are the bases of requests' and urllib3's
+            raise TransportError(
+                f"{request.method} {request.path} at {urlsplit(url).netloc} got no answer: {_reason(error)}",
+                retryable=not isinstance(error, HOPELESS) and type(error) is not OSError,
+            ) from error
+        if token is not None:
+            self._measure(time.monotonic() - started)
+        return response
+
+    def _send(
+        self, request: http.Request, url: str, body: bytes | Sending | None, auth: AuthBase, seconds: float
+    ) -> http.Response:
+        host = urlsplit(url).hostname or ""
+        answer = self._own_session().request(
+            request.method,
+            url,
+            headers=dict(request.headers),
+            data=body,
+            auth=auth,
+            timeout=seconds,
+            verify=self._settings.verify,
+            proxies={"no_proxy": host} if is_loopback(host) else dict(self._settings.proxies),
+            allow_redirects=False,
+            stream=True,
+        )
+        with closing(answer):
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return http.Response(answer.status_code, headers, self._read(request, answer))
+
+    def _read(self, request: http.Request, answer: requests.Response) -> bytes:
+        coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+        what = f"{request.method} {request.path} was answered with {answer.status_code} and a body"
+        if coding not in ("identity", *GZIP):
+            raise UnexpectedPayloadError(f"{what} in the coding {coding!r:.80}, which nobody asked for")
+        inflater = zlib.decompressobj(wbits=31) if coding in GZIP else None
+        limit = int(self._settings.max_answer_mb * MEGABYTE)
+        body = bytearray()
+        came = False
+        while piece := answer.raw.read(CHUNK, decode_content=False):
+            came = True
+            body += piece if inflater is None else inflater.decompress(piece, limit - len(body) + 1)
+            if len(body) > limit:
+                raise UnexpectedPayloadError(
+                    f"{what} of more than max_answer_mb, which is {self._settings.max_answer_mb:g}"
+                )
+            if inflater is not None and inflater.eof:
+                break
+        if inflater is not None and came and not inflater.eof:
+            raise zlib.error("the compressed body is incomplete")
+        return bytes(body)
+
+    def _own_session(self) -> requests.Session:
+        """Return this process's session: a parent's connections stay the parent's."""
+        with self._lock:
+            if self._pid != os.getpid():
+                # It is kept, since closing it might wait for a thread that runs in the parent only.
+                self._inherited = self._session
+                self._session = _new_session()
+                self._pid = os.getpid()
+            return self._session
+
+    def _measure(self, seconds: float) -> None:
+        with self._lock:
+            before = seconds if self._answer_seconds is None else self._answer_seconds
+            self._answer_seconds = before + NEWEST_WEIGHT * (seconds - before)
+
+
+class _Signature(AuthBase):
+    """Signs with a token or not at all, and so keeps ``requests`` from credentials of a netrc file."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def _new_session() -> requests.Session:
+    session = requests.Session()
+    session.headers.update(HEADERS)
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, BoundedAdapter())
+    return session
+
+
+def _reason(error: BaseException) -> str:
+    """Name the cause below the layers of urllib3: their texts hold URLs and object addresses."""
+    cause: BaseException = error
+    while isinstance(reason := getattr(cause, "reason", None) or _inner(cause), BaseException):
+        cause = reason
+    text = re.sub(r"^HTTPS?Connection(Pool)?\([^)]*\): ", "", str(cause))
+    text = re.sub(r"//\S*@", "//", text)  # a proxy's URL may hold a password
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    return next((arg for arg in error.args if isinstance(arg, BaseException)), None)
