@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 LAYERS = [
     ["__init__", "client.errors", "client.ids", "client.pacing", "client.reading", "get_provider_info"],
     [
+        "client.entries",
         "client.models",
         "client.models_sources",
         "client.multipart",
@@ -28,9 +29,12 @@ LAYERS = [
         "client.versions",
     ],
     ["client.http", "client.settings"],
-    ["client.filters"],
-    ["client.sources", "client.tasks"],
-    ["client.launches", "client.transport"],
+    ["client.filters", "client.launches"],
+    ["client.chunks", "client.collecting", "client.paging", "client.sources", "client.tasks"],
+    ["client.transport"],
+    ["client.reader"],
+    ["client.finding"],
+    ["client.newest"],
     ["client.client", "client.sources_client"],
     ["client.clearing"],
     ["client.starting"],

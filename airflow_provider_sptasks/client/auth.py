@@ -105,8 +105,8 @@ class ClientCredentialsAuth:
         if not re.fullmatch(r"[!-~]+", value):
             # Neither sent nor shown: an exception about it would hold it, and no log masks it yet.
             raise UnexpectedPayloadError(
-                "The token endpoint answered with an access_token that holds a space, a line end, or a letter "
-                "beyond ASCII"
+                "The token endpoint answered with an access_token that holds a space, a control character, "
+                "or a letter beyond ASCII"
             )
         self._on_token(value)
         try:

@@ -61,7 +61,7 @@ class BoundedAdapter(HTTPAdapter):
         cert: tuple[str, str] | str | None = None,
     ) -> Any:
         """Take the pool for a request, as ``requests`` asks for it."""
-        pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        pool: Any = super().get_connection_with_tls_context(request, verify, proxies, cert)
         pool.ConnectionCls = _bounded(pool.ConnectionCls)
         return pool
 

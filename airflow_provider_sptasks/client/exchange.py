@@ -22,7 +22,9 @@ from airflow_provider_sptasks.client.multipart import Sending
 from airflow_provider_sptasks.client.settings import ClientSettings, is_loopback
 
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "X-SailPoint-Experimental": "true"}
-# A certificate that doesn't verify, or a URL that is none: requests' other ValueErrors.
+# What may pass, unlike a CA bundle that is missing; but not a certificate that doesn't verify, or a URL that
+# is none, which are ValueErrors.
+PASSING = (requests.RequestException, HTTPError, TimeoutError, ConnectionError, zlib.error)
 HOPELESS = (requests.exceptions.SSLError, ValueError)
 GZIP = ("gzip", "x-gzip")
 CHUNK = 64 * 1024
@@ -84,14 +86,10 @@ class Exchange:
         try:
             with bounded(seconds, check, from_now=not isinstance(body, Sending)):
                 response = self._send(request, url, body, _Signature(token), seconds)
-        except (
-            OSError,
-            HTTPError,
-            zlib.error,
-        ) as error:  # the first are the bases of requests' and urllib3's
+        except (OSError, HTTPError, zlib.error) as error:
             raise TransportError(
                 f"{request.method} {request.path} at {urlsplit(url).netloc} got no answer: {_reason(error)}",
-                retryable=not isinstance(error, HOPELESS) and type(error) is not OSError,
+                retryable=isinstance(error, PASSING) and not isinstance(error, HOPELESS),
             ) from error
         if token is not None:
             self._measure(time.monotonic() - started)
@@ -177,6 +175,8 @@ def _new_session() -> requests.Session:
 
 def _reason(error: BaseException) -> str:
     """Name the cause below the layers of urllib3: their texts hold URLs and object addresses."""
+    if isinstance(error, requests.exceptions.InvalidURL):  # the tenant's was checked, and a proxy's may hold
+        return f"{type(error).__name__}: the URL of a proxy can't be read"  # a password
     cause: BaseException = error
     while isinstance(reason := getattr(cause, "reason", None) or _inner(cause), BaseException):
         cause = reason

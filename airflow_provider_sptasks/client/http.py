@@ -8,13 +8,12 @@ and standard collection parameters.
 from __future__ import annotations
 
 import json
-import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from airflow_provider_sptasks.client.errors import (
@@ -30,10 +29,6 @@ from airflow_provider_sptasks.client.errors import (
     UnexpectedPayloadError,
 )
 from airflow_provider_sptasks.client.multipart import Form
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 LONGEST_BAN = 1_200.0
 
@@ -142,17 +137,6 @@ def decode_list(request: Request, response: Response) -> list[Any]:
             f"not with {type(payload).__name__}"
         )
     return payload
-
-
-def decode_entries(request: Request, entries: Sequence[Any], decode: Callable[[object], T]) -> list[T]:
-    """Read what can be read of the entries of a list."""
-    found = []
-    for entry in entries:
-        try:
-            found.append(decode(entry))
-        except UnexpectedPayloadError as error:  # it must not keep the others from being seen
-            log.warning("%s %s: passed over an entry. %s", request.method, request.path, error)
-    return found
 
 
 def decode_count(request: Request, response: Response) -> int:

@@ -5,7 +5,21 @@ from __future__ import annotations
 import re
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:-]{0,127}")
+_MAX_PADDED = 256  # with white space around it
 _NO_ID = frozenset({"none", "null", "nan", "undefined", "true", "false"})
+
+
+def usable_id(value: object) -> str | None:
+    """
+    Read an id from an answer.
+
+    :param value: any JSON value; an integer counts as its digits
+    :return: the id; ``None`` for what :func:`check_id` refuses
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
+        return str(value)
+    text = value.strip() if isinstance(value, str) and len(value) <= _MAX_PADDED else ""
+    return text if _ID.fullmatch(text) and text.lower() not in _NO_ID else None
 
 
 def check_id(value: object, name: str) -> str:

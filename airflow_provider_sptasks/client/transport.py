@@ -180,9 +180,7 @@ class Transport:
     def _send(
         self, request: http.Request, url: str, deadline: float, token: str | None = None
     ) -> http.Response:
-        body = request.body
-        if isinstance(body, Form):
-            body = body.sending(self.retry.check)
+        body = request.body.sending(self.retry.check) if isinstance(request.body, Form) else request.body
         try:
             response = self._exchange.send(
                 request,

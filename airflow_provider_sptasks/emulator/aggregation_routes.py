@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 from functools import partial
+from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -20,6 +21,7 @@ from airflow_provider_sptasks.emulator.credentials import (
 from airflow_provider_sptasks.emulator.endpoint import Call, encoded, json_answer, route
 from airflow_provider_sptasks.emulator.errors import ApiError
 from airflow_provider_sptasks.emulator.kinds import KINDS
+from airflow_provider_sptasks.emulator.redaction import MAX_FIELDS, URLENCODED
 from airflow_provider_sptasks.emulator.source_routes import source_of
 from airflow_provider_sptasks.emulator.sources import Source
 from airflow_provider_sptasks.emulator.state import State
@@ -79,7 +81,7 @@ def routes(state: State, version: ApiVersion) -> list[BaseRoute]:
 
 def _load(call: Call, kind: str) -> Response:
     source = source_of(call)
-    form = _form(call)
+    form = _form(call, urlencoded=kind == "accounts" and call.version.urlencoded)
     if kind == "entitlements" and not form.parts:
         raise ApiError(500)
     file = _file(source, kind, form)
@@ -132,15 +134,24 @@ def _status(call: Call) -> Response:
     return json_answer(encoded(document))
 
 
-def _form(call: Call) -> Form:
+def _form(call: Call, *, urlencoded: bool) -> Form:
     """Return the form of a request; a request without a body has an empty one."""
     form: Form | None = getattr(call.request.state, "form", None)
+    if form is None and urlencoded and call.media_type == URLENCODED:
+        form = Form()
+        try:
+            fields = parse_qsl(call.body.decode("latin-1"), encoding="utf-8", max_num_fields=MAX_FIELDS)
+        except ValueError as error:
+            raise ApiError(400, str(error), detail_code="400.0 Bad Request Syntax") from error
+        for name, value in fields:
+            form.add_field(name, value)
+        return form
     if form is None:
         if call.body:
             raise ApiError(
                 415, f"Content-Type {call.media_type or '(none)'} is not supported: it must be {MULTIPART}."
             )
-        return Form("")
+        return Form()
     if form.problem is not None:
         raise ApiError(400, form.problem, detail_code="400.0 Bad Request Syntax")
     return form

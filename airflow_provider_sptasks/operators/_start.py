@@ -40,7 +40,7 @@ from airflow_provider_sptasks.client.errors import (
     UploadError,
 )
 from airflow_provider_sptasks.client.ids import check_id
-from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
+from airflow_provider_sptasks.client.models import STARTABLE_KINDS, TaskKind, TaskStatus
 from airflow_provider_sptasks.client.starting import How, IfRunning, Intent, Outcome, Starting, clear_record
 from airflow_provider_sptasks.exceptions import (
     SailPointRequestError,
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-KINDS = tuple(kind.value for kind in TaskKind if kind is not TaskKind.OTHER)
+KINDS = tuple(kind.value for kind in STARTABLE_KINDS)
 # For how long the tenant may not know an aggregation that was just started, in seconds.
 NOT_FOUND_GRACE = 60.0
 # A look that fails is tried again for so long, and so often, before the next one is due.

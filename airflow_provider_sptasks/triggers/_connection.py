@@ -19,11 +19,13 @@ from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.sources_client import SourcesClient
-from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
+from airflow_provider_sptasks.hooks.sailpoint import (
+    CONNECTION_GRACE_SECONDS,
+    CONNECTION_RETRY_SECONDS,
+    SailPointHook,
+)
 from airflow_provider_sptasks.waiting.queries import Query
 
-# Airflow says that a connection doesn't exist also while its API server restarts.
-CONNECTION_GRACE_SECONDS = 15.0
 # Many triggers that start together read a connection once.
 CONNECTION_CACHE_SECONDS = 2.0
 # A page that fails is tried again by itself, without the others that were read before it.
@@ -85,7 +87,7 @@ async def connect(
         except BaseException:
             reads.pop(connection, None)
             raise
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(CONNECTION_RETRY_SECONDS)
 
 
 async def _read(sailpoint_conn_id: str, api_version: str | None) -> SailPointHook:

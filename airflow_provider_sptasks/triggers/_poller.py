@@ -34,8 +34,8 @@ from airflow_provider_sptasks.waiting.queries import Query
 
 log = logging.getLogger(__name__)
 
-# Nothing is polled more often than that, unless a subscription's own interval asks for it. A larger share of the
-# limit than the default makes it shorter in proportion.
+# Nothing is polled more often than that, unless a subscription's own interval asks for it. A larger share of
+# the limit than the default makes it shorter in proportion.
 SHORTEST_ROUND_SECONDS = 5.0
 # A new subscription to what was polled a moment ago waits so long, in which others may come.
 COALESCE_SECONDS = 1.0
@@ -196,7 +196,7 @@ class Poller:
             self._fail(error)
 
     def _round(self) -> float:
-        """How long to wait between two polls of a query, in seconds; the share of the limit may take longer."""
+        """Return the seconds between two polls of a query; the share of the limit may take longer."""
         return SHORTEST_ROUND_SECONDS * min(1.0, DEFAULT_POLL_SHARE / self.settings.poll_share)
 
     def _max_in_flight(self) -> int:
@@ -214,7 +214,7 @@ class Poller:
         except SailPointError as error:
             self._note_failure(queue, batch, error)
             return
-        if queue.worked(self._loop.time()):
+        if queue.worked(batch, self._loop.time()):
             log.info("Polling %s of %s works again", queue.kind.subject, self._key.base_url)
         for number, entry in enumerate(batch, 1):
             self._deliver(entry, answers[entry.query], asked_at)
@@ -254,7 +254,7 @@ class Poller:
                     subscription.outage(error)
 
     async def _ask(self, kind: type[Query], batch: Sequence[Entry]) -> Mapping[Query, Any]:
-        """Ask; after a 401 once more with the connection read again, since credentials may have been rotated."""
+        """Ask; after a 401 once more with the connection read again: credentials may have been rotated."""
         queries = [entry.query for entry in batch]
         try:
             return await self._work(partial(self._clients.ask, kind, queries))
@@ -263,8 +263,8 @@ class Poller:
             return await self._work(partial(self._clients.ask, kind, queries))
 
     async def _work(self, work: Any) -> Any:
-        # Not in a plain thread: what talks to Airflow from one, as masking a token does, breaks the triggerer's
-        # channel to its supervisor before Airflow 3.3.
+        # Not in a plain thread: what talks to Airflow from one, as masking a token does, breaks the
+        # triggerer's channel to its supervisor before Airflow 3.3.
         return await sync_to_async(work, thread_sensitive=False, executor=self._executor)()
 
     async def _refresh(self) -> None:

@@ -74,6 +74,8 @@ class Queue:
         self._heap: list[tuple[float, int, Entry]] = []
         self._order = itertools.count()
         self._worked_at = -math.inf
+        self._retry_at = -math.inf
+        self._probe: Entry | None = None
 
     def push(self, entry: Entry, due: float) -> None:
         """Let an entry be asked at a time; an earlier due time of it is void from now on."""
@@ -108,22 +110,28 @@ class Queue:
             self.push(entry, due)
         return batch
 
-    def worked(self, now: float) -> bool:
+    def worked(self, batch: Sequence[Entry], now: float) -> bool:
         """
         Note that the tenant has answered; say whether that ends an outage.
 
+        :param batch: the entries that were asked for
         :param now: the event loop's time
         """
         self._worked_at = now
-        was_out, self.is_out = self.is_out, any(entry.failures for entry in self.entries.values())
-        return was_out and not self.is_out
+        self._probe = None
+        if not self.is_out:
+            return False
+        answered = set(batch)
+        self.is_out = any(entry.failures and entry not in answered for entry in self.entries.values())
+        return not self.is_out
 
     def failed(self, batch: Sequence[Entry], error: SailPointError, now: float) -> list[Entry]:
         """
-        Put entries back that could not be asked, each with its own back-off.
+        Put entries back that could not be asked.
 
         One of them may be the culprit. Where the tenant refuses the request (400) or answers others, they are
-        asked in halves; otherwise one of them is asked by itself next time, which tells an outage from a culprit.
+        asked in halves. Otherwise it is an outage: they are asked together when it may be over, and one of
+        them by itself, which tells an outage from a culprit.
 
         :param batch: the entries
         :param error: why
@@ -131,27 +139,45 @@ class Queue:
         :return: those that are refused for good, which are not put back
         """
         for entry in batch:
-            entry.failed_at = entry.failed_at if entry.failures else now
-            entry.failures += 1
-            if error.retryable:
-                entry.refused_at = None
-            elif entry.refused_at is None:
-                entry.refused_at = now
-        if len(batch) > 1 and (isinstance(error, BadRequestError) or self._worked_at > batch[0].failed_at):
+            self._count(entry, error, now)
+        works = self._worked_at > batch[0].failed_at
+        if len(batch) > 1 and (works or isinstance(error, BadRequestError)):
             for entry in batch:
                 entry.max_batch = max(1, len(batch) // 2)
                 self.push(entry, now)
             return []
-        if len(batch) > 1:
-            random.choice(batch).max_batch = 1  # noqa: S311 - no secret
         refused = [each for each in batch if self._is_final(each, now)] if not error.retryable else []
+        wait = backoff(batch[0].failures, error.retry_after)
+        if not works:
+            self._choose_probe(batch)
+            # All that an outage concerns is asked again together, or it would take ever more requests.
+            self._retry_at = self._retry_at if now < self._retry_at <= now + wait else now + wait
+            wait = self._retry_at - now
         for entry in batch:
             if entry not in refused:
-                self.push(entry, now + backoff(entry.failures, error.retry_after))
+                self.push(entry, now + wait)
         return refused
 
+    @staticmethod
+    def _count(entry: Entry, error: SailPointError, now: float) -> None:
+        entry.failed_at = entry.failed_at if entry.failures else now
+        entry.failures += 1
+        if error.retryable:
+            entry.refused_at = None
+        elif entry.refused_at is None:
+            entry.refused_at = now
+
+    def _choose_probe(self, batch: Sequence[Entry]) -> None:
+        """Let one entry be asked by itself next time; one that was, and failed, goes back to the others."""
+        if self._probe is not None and self._probe in batch and len(batch) == 1:
+            self._probe.max_batch = self.kind.max_batch
+            self._probe = None
+        elif self._probe is None and len(batch) > 1:
+            self._probe = random.choice(batch)  # noqa: S311 - no secret
+            self._probe.max_batch = 1
+
     def _is_final(self, entry: Entry, now: float) -> bool:
-        """Whether a refusal is no accident: at once where nothing has ever worked, otherwise when it repeats."""
+        """Whether a refusal is no accident: at once where nothing has ever worked, else when it repeats."""
         if self._worked_at == -math.inf:
             return True
         return entry.refused_at is not None and now - entry.refused_at >= REFUSAL_SECONDS

@@ -87,8 +87,8 @@ class SailPointAggregationTrigger(SensorTrigger):
     """
     Waits until sources have been aggregated, or one of their aggregations ended as it should not.
 
-    What it yields: see :class:`~airflow_provider_sptasks.triggers._base.SensorTrigger`. The templated arguments
-    are rendered where a task starts in the triggerer.
+    What it yields: see :class:`~airflow_provider_sptasks.triggers._base.SensorTrigger`. The templated
+    arguments are rendered where a task starts in the triggerer.
 
     :param source_id: SailPoint's id of the source, or several of them (templated)
     :param source_name: instead of that, the name of the source, or several (templated)

@@ -34,9 +34,9 @@ class AggregationWait:
     """
     Aggregations that are waited for: over when that of each source has ended, or one as it should not.
 
-    The newest aggregation of a source decides, of those that were launched at ``launched_after`` or later. One
-    that runs is waited for, unless it was launched after ``waiting_since`` and the one before it ended with an
-    accepted status: or else sources that are aggregated all the time would never be done together.
+    The newest aggregation of a source decides, of those that were launched at ``launched_after`` or later.
+    One that runs is waited for, unless it was launched after ``waiting_since`` and the one before it ended
+    with an accepted status: or else sources that are aggregated all the time would never be done together.
 
     :param sources: SailPoint's ids of the sources, or their names, each once
     :param named: whether these are names

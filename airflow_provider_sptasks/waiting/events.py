@@ -1,5 +1,6 @@
 """
-What a trigger hands to the worker that goes on: plain JSON, with the wait itself, so that nothing is derived anew.
+What a trigger hands to the worker that goes on: plain JSON, with the wait itself, so that nothing is derived
+anew.
 
 An event is one of
 
@@ -23,7 +24,8 @@ from airflow_provider_sptasks.exceptions import (
 from airflow_provider_sptasks.waiting.queries import Answers, Query
 from airflow_provider_sptasks.waiting.verdict import Verdict
 
-# Of the triggers' arguments and events; raised when either changes, so that an upgrade finds sensors that wait.
+# Of the triggers' arguments and events; raised when either changes, so that an upgrade finds sensors that
+# wait.
 ARGUMENTS_VERSION = 2
 
 ErrorName = Literal["not_found", "source_not_found", "refused"]

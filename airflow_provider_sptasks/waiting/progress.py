@@ -10,7 +10,8 @@ from typing import Any
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.waiting.verdict import outcome, title
 
-# A tenth of the work is worth a line; otherwise one each minute, then each two, up to each quarter of an hour.
+# A tenth of the work is worth a line; otherwise one each minute, then each two, up to each quarter of an
+# hour.
 PERCENT_STEP = 10
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 900.0
 
@@ -26,7 +27,8 @@ class _Told:
 @dataclass(slots=True)
 class ProgressLogger:
     """
-    Logs what is awaited once, each task's progress now and then, its end, and outages when they begin and end.
+    Logs what is awaited once, each task's progress now and then, its end, and outages when they begin and
+    end.
 
     :param log: the log
     :param clock: the monotonic clock, in seconds

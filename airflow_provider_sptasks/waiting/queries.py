@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from airflow_provider_sptasks.client.errors import NotFoundError, SourceNotFoundError, SourceNotUniqueError
@@ -49,10 +48,10 @@ class Query(ABC):
     @abstractmethod
     def ask(cls, clients: Clients, queries: Sequence[Self]) -> Mapping[Self, Any]:
         """
-        Ask.
+        Ask for all of them.
 
         :param clients: what to ask with
-        :param queries: no more than ``max_batch`` of this class
+        :param queries: any number of this class; more than ``max_batch`` take several requests
         :return: an answer for each of them
         :raises SailPointError: none of them can be answered
         """
@@ -204,16 +203,12 @@ def ask_all(clients: Clients, queries: Iterable[Query]) -> Answers:
     :param queries: the queries
     :raises SailPointError: one of them can't be answered
     """
-    answers: Answers = {}
-    for kind, group in groupby(sorted(queries, key=_type_name), key=type):
-        same = list(group)
-        for start in range(0, len(same), kind.max_batch):
-            answers |= kind.ask(clients, same[start : start + kind.max_batch])
-    return answers
-
-
-def _type_name(query: Query) -> str:
-    return type(query).__name__
+    by_type: dict[type[Query], list[Query]] = {}
+    for query in queries:
+        by_type.setdefault(type(query), []).append(query)
+    return {
+        query: answer for kind, same in by_type.items() for query, answer in kind.ask(clients, same).items()
+    }
 
 
 def _looked_up(clients: Clients, task_status_id: str) -> TaskStatus | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -148,7 +148,11 @@ class TaskWait:
         )
         return [status for listed, looked_up in both if (status := listed or looked_up) is not None]
 
-    def answers_of(self, statuses: Iterable[TaskStatus], source_ids: Sequence[str]) -> Answers:  # noqa: ARG002
+    def answers_of(
+        self,
+        statuses: Iterable[TaskStatus],
+        source_ids: Sequence[str],  # noqa: ARG002 - other waits go by it
+    ) -> Answers:
         """
         Make the answers that statuses once were: an event carries no others.
 
@@ -165,7 +169,7 @@ class TaskWait:
         """
         return [status.source_id for status in self.statuses(answers) if status.source_id]
 
-    def notes(self, answers: Mapping[Query, Any]) -> list[str]:  # noqa: ARG002
+    def notes(self, answers: Answers) -> list[str]:  # noqa: ARG002 - other waits go by it
         """Say what else a person should know; nothing here."""
         return []
 
@@ -179,7 +183,6 @@ class TaskWait:
 
 def _not_found(task_status_id: str) -> SailPointTaskNotFoundError:
     return SailPointTaskNotFoundError(
-        f"The tenant has no task with the task_status_id {task_status_id!r}: it is unknown, was removed, or is "
-        "older than the 90 days that SailPoint keeps. Check the id, and that the connection is of the right "
-        "tenant."
+        f"The tenant has no task with the task_status_id {task_status_id!r}: it is unknown, was removed, or "
+        "is older than the 90 days that SailPoint keeps. Check the id and the tenant of the connection."
     )

@@ -115,7 +115,7 @@ class TestIds:
     def test_any_text_is_refused_or_stays_one_segment_of_the_path(self, text: str) -> None:
         for version in API_VERSIONS.values():
             try:
-                request = tasks.get_task(version, text)
+                request = tasks.get_task(version, check_id(text, "task_status_id"))
             except ValueError:
                 continue
             url = prepared(request).url

@@ -232,7 +232,7 @@ class TestTransport:
     def test_truncated(self, client: TaskStatusClient, emulator: Emulator) -> None:
         emulator.add_task(ID)
         emulator.fail(kind="truncate")
-        with pytest.raises(TransportError, match="got no answer: ChunkedEncodingError: IncompleteRead"):
+        with pytest.raises(TransportError, match="got no answer: ProtocolError: IncompleteRead"):
             client.get(ID)
         assert len(api_requests(emulator)) == 4
 
