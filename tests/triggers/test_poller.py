@@ -188,7 +188,7 @@ class TestRequests:
 
         run(main)
 
-    @pytest.mark.parametrize("share", [0.1, 0.5])
+    @pytest.mark.parametrize("share", [0.03, 0.1])
     def test_keep_to_the_share_however_many_there_are(
         self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch, share: float
     ) -> None:
@@ -200,12 +200,12 @@ class TestRequests:
         async def main(triggerer: Triggerer) -> None:
             for version in versions:
                 await triggerer.watch(*queries, interval=0.01, api_version=version)
-            await asyncio.sleep(1.2)  # three windows of 0.4 s
+            await asyncio.sleep(1.2)  # three windows of 0.4 s, and what the first reading of a connection takes
 
         run(main)
         for version in versions:
             sent = sum(request.api_version == version for request in tenant.requests)
-            assert 3 * 100 * share * 0.3 < sent <= 3 * 100 * share * 1.1 + 4, version
+            assert 3 * 100 * share * 0.3 < sent <= 3 * 100 * share * 1.2 + 4, version
 
     def test_in_flight_are_as_many_as_the_answer_time_needs(
         self, unlimited: Emulator, monkeypatch: pytest.MonkeyPatch
