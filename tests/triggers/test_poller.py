@@ -200,7 +200,9 @@ class TestRequests:
         async def main(triggerer: Triggerer) -> None:
             for version in versions:
                 await triggerer.watch(*queries, interval=0.01, api_version=version)
-            await asyncio.sleep(1.2)  # three windows of 0.4 s, and what the first reading of a connection takes
+            await asyncio.sleep(
+                1.2
+            )  # three windows of 0.4 s, and what the first reading of a connection takes
 
         run(main)
         for version in versions:
