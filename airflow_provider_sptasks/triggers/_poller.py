@@ -25,10 +25,8 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import sync_to_async
 
 from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
-from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
-from airflow_provider_sptasks.client.settings import DEFAULT_POLL_SHARE
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
-from airflow_provider_sptasks.triggers._connection import Key, PollingClients, connect, key_of
+from airflow_provider_sptasks.triggers._connection import MAX_IN_FLIGHT, Key, PollingClients, connect, key_of
 from airflow_provider_sptasks.triggers._queue import JITTER, UNANSWERED, Entry, Queue
 from airflow_provider_sptasks.triggers._subscription import ConnectionChangedError, Subscription
 from airflow_provider_sptasks.waiting.queries import Query
@@ -37,16 +35,12 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Nothing is polled more often than that, unless a subscription's own interval asks for it. A larger share of
-# the limit than the default makes it shorter in proportion.
-SHORTEST_ROUND_SECONDS = 5.0
 # A new subscription to what was polled a moment ago waits so long, in which others may come.
 COALESCE_SECONDS = 1.0
 # What is due within this part of a round is polled along.
 COALESCE_PART = 0.5
 # Those that are notified run at once: more of them would keep the event loop from everybody else.
 NOTIFY_BATCH = 5
-MAX_IN_FLIGHT = 32
 SETTINGS_REFRESH_SECONDS = 300.0
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, Poller]] = WeakKeyDictionary()
@@ -170,18 +164,20 @@ class Poller:
             ready = [
                 queue
                 for queue in self._queues.values()
-                if queue.due <= now and queue.in_flight < self._max_in_flight()
+                if queue.due <= now and queue.in_flight < self._clients.max_in_flight
             ]
             if ready:
                 queue = min(ready, key=lambda queue: queue.due)
-                batch = queue.pop_batch(now + self._round() * COALESCE_PART)
+                batch = queue.pop_batch(now + self._clients.round_seconds * COALESCE_PART)
                 self._start(self._poll(queue, batch))
                 queue.in_flight += 1
                 continue
             if now >= self._refresh_at:
                 self._refresh_at = now + SETTINGS_REFRESH_SECONDS
                 self._start(self._refresh())
-            due = [queue.due for queue in self._queues.values() if queue.in_flight < self._max_in_flight()]
+            due = [
+                queue.due for queue in self._queues.values() if queue.in_flight < self._clients.max_in_flight
+            ]
             wait = min([self._refresh_at, *due]) - now
             with suppress(TimeoutError):
                 # Not wait_for(), which may swallow a cancellation that comes together with the event.
@@ -198,15 +194,6 @@ class Poller:
         self._changed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
-
-    def _round(self) -> float:
-        """Return the seconds between two polls of a query; the share of the limit may take longer."""
-        return SHORTEST_ROUND_SECONDS * min(1.0, DEFAULT_POLL_SHARE / self.settings.poll_share)
-
-    def _max_in_flight(self) -> int:
-        """How many requests it takes to use up the share of the limit at the tenant's present answer time."""
-        rate = self.settings.poll_share * TENANT_LIMIT / WINDOW
-        return max(2, min(MAX_IN_FLIGHT, math.ceil(rate * self._clients.answer_seconds) + 1))
 
     async def _poll(self, queue: Queue, batch: Sequence[Entry]) -> None:
         asked_at = self._loop.time()
@@ -232,7 +219,7 @@ class Poller:
             return asked_at + COALESCE_SECONDS
         early, late = random.uniform(1 - JITTER, 1), random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
         interval = min(subscription.interval for subscription in entry.subscriptions)
-        return asked_at + min(self._round() * late, interval * early)
+        return asked_at + min(self._clients.round_seconds * late, interval * early)
 
     @staticmethod
     def _deliver(entry: Entry, answer: Any, asked_at: float) -> None:

@@ -34,7 +34,7 @@ def test_success_takes_no_process_where_none_is_needed(airflow: Airflow, ends: d
 @each_mode
 @pytest.mark.parametrize(
     ("end", "told"),
-    [("terminated", "ended with TERMINATED"), ("unknown", "is unknown to the tenant")],
+    [("terminated", "ended with TERMINATED"), ("unknown", "The tenant has no task")],
 )
 def test_failure_is_not_tried_again(
     airflow: Airflow, ends: dict[str, Run], mode: str, end: str, told: str
