@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,22 +11,10 @@ import pytest
 from airflow.triggers.base import BaseEventTrigger
 
 from airflow_provider_sptasks.assets import aggregation_completed
-from airflow_provider_sptasks.client.client import TaskStatusClient
-from airflow_provider_sptasks.client.errors import (
-    ForbiddenError,
-    RateLimitedError,
-    ServerError,
-    UnexpectedPayloadError,
-)
-from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.retry import RetryPolicy
-from airflow_provider_sptasks.client.settings import ClientSettings
-from airflow_provider_sptasks.completions import AGGREGATIONS, Cursor, Selection, Snapshot
+from airflow_provider_sptasks.completions import AGGREGATIONS, Selection
 from airflow_provider_sptasks.emulator import Emulator
-from airflow_provider_sptasks.triggers import _completions_poll, _connection, _feed
-from airflow_provider_sptasks.triggers._completions_poll import CompletionsPoll
-from airflow_provider_sptasks.triggers._feed import Feed
-from airflow_provider_sptasks.triggers._watcher import Update, Watcher
+from airflow_provider_sptasks.triggers import _connection, _feed
 from airflow_provider_sptasks.triggers.completions import (
     ARGUMENTS_VERSION,
     SailPointAggregationCompletedTrigger,
