@@ -117,7 +117,7 @@ def test_arguments_of_another_version_hand_the_sensor_back(
 
 
 def test_arguments_of_the_first_release_hand_the_sensor_back(tenant: Emulator) -> None:
-    first = {
+    first: dict[str, Any] = {
         "task_status_id": "a",
         "not_found_grace": 60.0,
         "accepted_statuses": ["SUCCESS"],

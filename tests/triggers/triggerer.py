@@ -38,7 +38,7 @@ class Database:
 
 class Triggerer:
     """
-    One life of a triggerer; in a crash it leaves what is in the database, and nothing else happens any more.
+    A triggerer's process; in a crash it leaves what is in the database, and nothing else happens any more.
 
     :param database: what was there before
     :param watchers: triggers, each with the names of the assets that it updates
