@@ -304,3 +304,46 @@ def test_reading_a_dag_file_loads_no_http() -> None:
     assert [
         name for name in loaded if name.startswith((f"{PACKAGE}.hooks", f"{PACKAGE}.client.client"))
     ] == []
+
+
+ARCHITECTURE = (ROOT.parent / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+
+def described() -> list[str]:
+    """The modules in the tables of the page, in its order."""
+    return [
+        path.removesuffix(".py").replace("/", ".")
+        for column in re.findall(r"^\| (`[^|]+`) \|", ARCHITECTURE, re.MULTILINE)
+        for path in re.findall(r"`([\w/]+\.py)`", column)
+    ]
+
+
+def test_the_page_names_the_modules_that_exist() -> None:
+    modules = {module_of(path) for path in own_files() if path.name != "__init__.py"}
+    assert sorted(described()) == sorted(modules)
+
+
+def test_the_page_names_modules_below_those_that_they_import() -> None:
+    order = {module: place for place, module in enumerate(described())}
+    below = [
+        f"{inside(path)}:{line} imports {imported}"
+        for path in own_files()
+        for imported, line in own_imports(path, types=False)
+        if order.get(owner(imported), -1) >= order.get(module_of(path), len(order))
+    ]
+    assert below == []
+
+
+def test_the_picture_shows_what_exists() -> None:
+    picture = ARCHITECTURE.split("```")[1]
+    for folder in re.findall(r"(\w+)/", picture):
+        assert (ROOT / folder).is_dir(), folder
+    chain = picture.partition("client/ ")[2].partition("requests")[0]
+    for module in re.findall(r"[a-z]+", chain):
+        assert (ROOT / "client" / f"{module}.py").is_file(), module
+    top = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert top - set(re.findall(r"(\w+)/", picture)) == {"emulator"}
+
+
+def test_the_page_is_short() -> None:
+    assert len(ARCHITECTURE.splitlines()) <= 200
