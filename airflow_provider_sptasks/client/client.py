@@ -16,7 +16,7 @@ from airflow_provider_sptasks.client.chunks import ids_that_fit
 from airflow_provider_sptasks.client.clearing import OneClearing
 from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, all_of, task_filters
 from airflow_provider_sptasks.client.http import decode_count
-from airflow_provider_sptasks.client.ids import check_id
+from airflow_provider_sptasks.client.ids import check_id, check_ids, refuse_single
 from airflow_provider_sptasks.client.launches import AggregationQuery, NewestAggregation
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.pacing import Pacer
@@ -169,7 +169,7 @@ class TaskStatusClient:
             "completion_statuses": completion_statuses,
             "launchers": launchers,
         }.items():
-            _refuse_single(values, name)
+            refuse_single(values, name)
         if not 1 <= page_size <= MAX_PAGE_SIZE:
             raise ValueError(f"page_size {page_size!r} is out of range. Give 1 to {MAX_PAGE_SIZE}.")
         given = task_filters(
@@ -196,7 +196,7 @@ class TaskStatusClient:
         :return: the tasks by these ids as they were given. The tenant doesn't know an id that is missing
         :raises ValueError: an id can't be one
         """
-        given = _checked(task_status_ids, "task_status_ids")
+        given = check_ids(task_status_ids, "task_status_ids")
         found = finding.find_tasks(self._reader, {each.casefold(): each for each in given.values()})
         return {each: found[key] for each, task_id in given.items() if (key := task_id.casefold()) in found}
 
@@ -212,7 +212,7 @@ class TaskStatusClient:
         :raises UnexpectedPayloadError: the list kept changing while its pages were read
         :raises ValueError: an id can't be one
         """
-        given = _checked(task_status_ids, "task_status_ids")
+        given = check_ids(task_status_ids, "task_status_ids")
         return finding.created_since(self._reader, since, {each.casefold(): each for each in given.values()})
 
     def newest_aggregations(
@@ -244,7 +244,7 @@ class TaskStatusClient:
             launched none, or that the tenant doesn't know
         :raises ValueError: an id can't be one, or a time has no time zone
         """
-        return newest.launched_tasks(self._reader, since, _checked(since, "source_ids"))
+        return newest.launched_tasks(self._reader, since, check_ids(since, "source_ids"))
 
     def pending(self, source_ids: Sequence[str] | None = None) -> Iterator[TaskStatus]:
         """
@@ -257,15 +257,11 @@ class TaskStatusClient:
         :raises UnexpectedPayloadError: the list kept changing while its pages were read
         :raises ValueError: an id can't be one
         """
-        wanted = None if source_ids is None else _checked(source_ids, "source_ids").values()
+        wanted = None if source_ids is None else check_ids(source_ids, "source_ids").values()
         return finding.pending_tasks(self._reader, wanted)
 
     def count_pending(self) -> int:
-        """
-        Count the tasks that have not ended, without reading them.
-
-        ``HEAD /task-status/pending-tasks`` where the version has it.
-        """
+        """Count the tasks that have not ended: ``HEAD /task-status/pending-tasks`` where there is that."""
         return self.transport.call(api.count_pending_tasks(self._version), decode_count)
 
     def update(self, task_status_id: str, operations: Sequence[Mapping[str, Any]]) -> TaskStatus:
@@ -299,14 +295,3 @@ class TaskStatusClient:
         """
         operations = api.clear_operations(completion_status, completed or datetime.now(UTC))
         return OneClearing(self, task_status_id, operations).run()
-
-
-def _checked(ids: Iterable[str], name: str) -> dict[str, str]:
-    """Check ids of an argument; return them as they are to be sent, by how they were given."""
-    _refuse_single(ids, name)
-    return {each: check_id(each, name.removesuffix("s")) for each in ids}
-
-
-def _refuse_single(values: Iterable[str] | None, name: str) -> None:
-    if isinstance(values, str):
-        raise ValueError(f"{name} is one string, {values[:80]!r}. Give a list.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:-]{0,127}")
 _MAX_PADDED = 256  # with white space around it
@@ -49,3 +50,28 @@ def check_id(value: object, name: str) -> str:
             "If a template made a list or a dict of it, pass the other task's .output instead."
         )
     return text
+
+
+def check_ids(ids: Iterable[str], name: str) -> dict[str, str]:
+    """
+    Check the ids of an argument.
+
+    :param ids: any number of them
+    :param name: the argument, in the plural
+    :return: the ids as they are to be sent, by how they were given
+    :raises ValueError: it is one string, or an id can't be one
+    """
+    refuse_single(ids, name)
+    return {each: check_id(each, name.removesuffix("s")) for each in ids}
+
+
+def refuse_single(values: Iterable[str] | None, name: str) -> None:
+    """
+    Refuse one string where several are wanted: its characters would be taken for them.
+
+    :param values: what was given
+    :param name: the argument
+    :raises ValueError: it is one string
+    """
+    if isinstance(values, str):
+        raise ValueError(f"{name} is one string, {values[:80]!r}. Give a list.")
