@@ -154,6 +154,15 @@ def completion_statuses(names: object) -> frozenset[CompletionStatus] | None:
     return frozenset(statuses)
 
 
+def status_names(statuses: Iterable[CompletionStatus] | None) -> list[str] | None:
+    """
+    Write down what :func:`completion_statuses` reads, as plain JSON.
+
+    :param statuses: completion statuses; ``None`` for any
+    """
+    return None if statuses is None else sorted(status.value for status in statuses)
+
+
 def texts(value: object, name: str, check: Check) -> list[str]:
     """
     Read a rendered argument that takes one or several texts.

@@ -162,7 +162,8 @@ def test_nobody_there(watched: Watched, caplog: pytest.LogCaptureFixture) -> Non
 def test_a_proxy_that_is_not_there(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     proxy = f"http://user:{quote(SECRET, safe='')}@127.0.0.1:1"
-    with watched.connect(proxies={"http": proxy}) as client, pytest.raises(SailPointError) as caught:
+    settings: dict[str, Any] = {"host": "https://acme.invalid", "proxies": {"https": proxy}}
+    with watched.connect(**settings) as client, pytest.raises(SailPointError) as caught:
         client.get(ID)
     assert "Proxy" in str(caught.value)
     no_secret(left_behind(caught.value, caplog), watched)

@@ -18,10 +18,11 @@ from airflow.providers.common.compat.sdk import (
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_sptasks.arguments import check_api_version, check_flag, completion_statuses
-from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
+from airflow_provider_sptasks.client.errors import SailPointError
 from airflow_provider_sptasks.exceptions import SailPointRequestError, SailPointTaskFailedError
 from airflow_provider_sptasks.from_trigger import airflow_can, too_many, why_not_end, why_not_start
 from airflow_provider_sptasks.links import SailPointAggregationLink
+from airflow_provider_sptasks.waiting.driver import Driver
 from airflow_provider_sptasks.waiting.events import (
     ARGUMENTS_VERSION,
     Wait,
@@ -30,7 +31,6 @@ from airflow_provider_sptasks.waiting.events import (
     why_again,
 )
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
-from airflow_provider_sptasks.waiting.queries import Answers, ask_all
 from airflow_provider_sptasks.waiting.verdict import Verdict, failure
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 POLL_TIMEOUT_SECONDS = 60.0
 # The sensor comes back by itself, so a poll need not be tried more often.
 POLL_ATTEMPTS = 4
-# A refusal after polls that worked may come from something on the way: it has to repeat for so long.
-REFUSAL_SECONDS, REFUSAL_RETRY_SECONDS = 120.0, 10.0
 
 
 class SailPointSensor(BaseSensorOperator):
@@ -84,9 +82,7 @@ class SailPointSensor(BaseSensorOperator):
         self._end_from_trigger = check_flag(end_from_trigger, "end_from_trigger")
         check_api_version(api_version)
         self._accepted = completion_statuses(accepted_statuses)
-        self._wait: Wait | None = None
-        self._lasting: Answers = {}
-        self._has_worked = False
+        self._driver: Driver | None = None
         self._ends_at: float | None = None
         self._why_on_a_worker: str | None = None
         self._linked_source: str | None = None
@@ -174,7 +170,10 @@ class SailPointSensor(BaseSensorOperator):
         if why is None:
             self._check(event)
             wait = self._read(event["wait"])
-            verdict = self._judge(wait, answers_in(event, wait))
+            answers = answers_in(event, wait)
+            self._progress.polled(wait.statuses(answers), wait.notes(answers))
+            self._linked_source = next(filter(None, event["source_ids"]), None)
+            verdict = wait.judge(answers, datetime.now(UTC))
             if verdict.is_final:
                 return self._conclude(wait, verdict).xcom_value
             why = "what the trigger saw is not the end"
@@ -193,70 +192,33 @@ class SailPointSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once, and judge the answers."""
         try:
-            if self._wait is None:
-                self._wait = self._parse().begun(self._waiting_since(context))
-                self._progress.begin(self._wait.describe())
-            self.hook.connect()
-            answers = self._poll(self._wait)
+            if self._driver is None:
+                self._driver = self._begin(context)
+            verdict = self._driver.poll()
         except AirflowNotFoundException as error:
             if self.soft_fail:
                 raise AirflowSkipException(f"Skipping: soft_fail is set. {error}") from None
             raise
-        except (SailPointError, ValueError) as error:
-            self._fail(SailPointRequestError(str(error)))
-        if answers is None:
-            return PokeReturnValue(is_done=False)
-        return self._conclude(self._wait, self._judge(self._wait, answers))
-
-    def _poll(self, wait: Wait) -> Answers | None:
-        """
-        Ask for everything that the wait needs.
-
-        :return: ``None`` where the tenant can't be asked at present
-        :raises SailPointError: the tenant refuses, and goes on to do so
-        """
-        give_up_at = time.monotonic() + REFUSAL_SECONDS
-        while True:
-            try:
-                answers = self._ask_signed_in(wait)
-            except SailPointError as error:
-                if error.retryable:
-                    self._progress.outage(error)
-                    return None
-                if not self._has_worked or time.monotonic() >= give_up_at:
-                    raise
-                if self._seconds_left() <= REFUSAL_RETRY_SECONDS:
-                    return None
-                self._progress.outage(error)
-                time.sleep(REFUSAL_RETRY_SECONDS)
-            else:
-                self._has_worked = True
-                return answers
-
-    def _ask_signed_in(self, wait: Wait) -> Answers:
-        try:
-            return self._ask(wait)
-        except UnauthorizedError:
-            # The credentials may have been rotated while the sensor waited: read the connection again.
-            self.hook.reconnect()
-            return self._ask(wait)
-
-    def _ask(self, wait: Wait) -> Answers:
-        """Ask, and ask what the answers lead to, until nothing is left to ask."""
-        answers = dict(self._lasting)
-        now = datetime.now(UTC)
-        while queries := [query for query in wait.queries(answers, now) if query not in answers]:
-            answers |= ask_all(self.hook, queries)
-        self._lasting = {query: answer for query, answer in answers.items() if query.lasts(answer)}
-        return answers
-
-    def _judge(self, wait: Wait, answers: Answers) -> Verdict:
-        self._progress.polled(wait.statuses(answers), wait.notes(answers))
-        self._linked_source = next(filter(None, wait.source_ids(answers)), self._linked_source)
-        try:
-            return wait.judge(answers, datetime.now(UTC))
         except AirflowFailException as error:
             self._fail(error)
+        except (SailPointError, ValueError) as error:
+            self._fail(SailPointRequestError(str(error)))
+        self._linked_source = self._driver.source_id or self._linked_source
+        if verdict is None:
+            return PokeReturnValue(is_done=False)
+        return self._conclude(self._driver.wait, verdict)
+
+    def _begin(self, context: Context) -> Driver:
+        first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
+        wait = self._parse().begun(first or datetime.now(UTC))
+        self._progress.begin(wait.describe())
+        return Driver(
+            self.hook.connect(),
+            wait,
+            self._progress,
+            seconds_left=self._seconds_left,
+            has_worked=first is not None,
+        )
 
     def _check(self, event: Mapping[str, Any]) -> None:
         try:
@@ -280,16 +242,11 @@ class SailPointSensor(BaseSensorOperator):
     def _seconds_left(self) -> float:
         return self.timeout if self._ends_at is None else self._ends_at - time.monotonic()
 
-    def _waiting_since(self, context: Context) -> datetime:
-        first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
-        self._has_worked = self._has_worked or first is not None
-        return first or datetime.now(UTC)
-
     def _trigger(self) -> BaseTrigger:
         from airflow.providers.common.compat.module_loading import import_string
 
         ends = self._end_from_trigger and airflow_can() and why_not_end(self) is None
-        own = self._literals() if self._wait is None else self._wait.to_json()
+        own = self._literals() if self._driver is None else self._driver.wait.to_json()
         trigger: BaseTrigger = import_string(self.trigger_class)(**own, **self._shared_arguments(ends))
         return trigger
 

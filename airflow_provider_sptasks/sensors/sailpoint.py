@@ -15,6 +15,7 @@ from airflow_provider_sptasks.arguments import (
     check_name,
     duration,
     is_rendered_later,
+    status_names,
 )
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.sensors._base import SailPointSensor
@@ -121,7 +122,7 @@ class SailPointTaskSensor(SailPointSensor):
     def _literals(self) -> dict[str, Any]:
         return {
             "task_status_id": self.task_status_id,
-            "accepted_statuses": None if self._accepted is None else sorted(self._accepted),
+            "accepted_statuses": status_names(self._accepted),
             "not_found_grace": duration(self.not_found_grace, "not_found_grace").total_seconds(),
             "waiting_since": None,
         }
@@ -264,7 +265,7 @@ class SailPointAggregationSensor(SailPointSensor):
             "launched_after": launched_after.isoformat()
             if isinstance(launched_after, datetime)
             else launched_after,
-            "accepted_statuses": None if self._accepted is None else sorted(self._accepted),
+            "accepted_statuses": status_names(self._accepted),
             "if_failed": self.if_failed,
             "retry_grace": duration(self.retry_grace, "retry_grace").total_seconds(),
             "waiting_since": None,

@@ -168,9 +168,10 @@ class SensorTrigger(BaseTrigger):
 
     async def _may_end_here(self) -> bool:
         # In dag.test() a trigger has no id, and can't end a task.
-        if not self.end_from_trigger or self.trigger_id is None or self._task_instance() is None:
+        if not self.end_from_trigger or self.trigger_id is None or self._ti() is None:
             return False
-        reason = why_not_end(self._operator()) if self.starts_here else None
+        operator = self._operator() if self.starts_here else None
+        reason = None if operator is None else why_not_end(operator)
         # The first time, Airflow loads its plugins for that, which takes seconds.
         if reason is None and await sync_to_async(success_is_listened_to, thread_sensitive=False)():
             reason = "a plugin listens to it"
@@ -178,12 +179,12 @@ class SensorTrigger(BaseTrigger):
             self.log.info("A success will end on a worker: %s", reason)
         return reason is None
 
-    def _task_instance(self) -> Any:
+    def _ti(self) -> Any:
         return getattr(self, "task_instance", None)
 
     def _operator(self) -> Any:
         """What the triggerer has of the operator, from Airflow 3.3 on."""
-        return getattr(self._task_instance(), "task", None)
+        return getattr(self._ti(), "task", None)
 
     def _forget_other_tasks(self) -> None:
         """
@@ -210,7 +211,7 @@ class SensorTrigger(BaseTrigger):
         return True
 
     async def _push(self, key: str, value: Any, backend: type[BaseXCom]) -> None:
-        ti = self._task_instance()
+        ti = self._ti()
         # Not in the event loop, which a custom backend would keep from every other trigger.
         await sync_to_async(backend.set, thread_sensitive=False)(
             key=key,

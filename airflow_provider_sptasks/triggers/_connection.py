@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,9 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_sptasks.client.launches import NewestAggregation
 from airflow_provider_sptasks.client.models import TaskStatus
+from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
 from airflow_provider_sptasks.client.retry import RetryPolicy
-from airflow_provider_sptasks.client.settings import ClientSettings
+from airflow_provider_sptasks.client.settings import DEFAULT_POLL_SHARE, ClientSettings
 from airflow_provider_sptasks.client.sources_client import SourcesClient
 from airflow_provider_sptasks.hooks.sailpoint import (
     CONNECTION_GRACE_SECONDS,
@@ -32,6 +34,10 @@ CONNECTION_CACHE_SECONDS = 2.0
 # A page that fails is tried again by itself, without the others that were read before it.
 RETRY = RetryPolicy(deadline=10.0, max_attempts=3)
 MAX_SHARED_STRINGS = 10_000
+# Nothing is polled more often than that, unless a subscription's own interval asks for it. A larger share of
+# the limit than the default makes it shorter in proportion.
+SHORTEST_ROUND_SECONDS = 5.0
+MAX_IN_FLIGHT = 32
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -112,9 +118,16 @@ class PollingClients:
         self._strings: dict[str, str] = {}
 
     @property
-    def answer_seconds(self) -> float:
-        """How long the tenant takes to answer at present, in seconds."""
-        return self.client.transport.answer_seconds
+    def round_seconds(self) -> float:
+        """Seconds between two polls of a query; keeping to the share of the limit may take longer."""
+        return SHORTEST_ROUND_SECONDS * min(1.0, DEFAULT_POLL_SHARE / self.client.settings.poll_share)
+
+    @property
+    def max_in_flight(self) -> int:
+        """How many requests it takes to use up the share of the limit at the tenant's present answer time."""
+        rate = self.client.settings.poll_share * TENANT_LIMIT / WINDOW
+        needed = math.ceil(rate * self.client.transport.answer_seconds) + 1
+        return max(2, min(MAX_IN_FLIGHT, needed))
 
     def ask(self, kind: type[Query], queries: Sequence[Query]) -> Mapping[Query, Any]:
         """

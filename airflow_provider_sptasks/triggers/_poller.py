@@ -13,7 +13,6 @@ import asyncio
 import contextvars
 import logging
 import math
-import random
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,11 +24,9 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import sync_to_async
 
 from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
-from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
-from airflow_provider_sptasks.client.settings import DEFAULT_POLL_SHARE
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
-from airflow_provider_sptasks.triggers._connection import Key, PollingClients, connect, key_of
-from airflow_provider_sptasks.triggers._queue import JITTER, UNANSWERED, Entry, Queue
+from airflow_provider_sptasks.triggers._connection import MAX_IN_FLIGHT, Key, PollingClients, connect, key_of
+from airflow_provider_sptasks.triggers._queue import COALESCE_SECONDS, UNANSWERED, Entry, Queue
 from airflow_provider_sptasks.triggers._subscription import ConnectionChangedError, Subscription
 from airflow_provider_sptasks.waiting.queries import Query
 
@@ -37,16 +34,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Nothing is polled more often than that, unless a subscription's own interval asks for it. A larger share of
-# the limit than the default makes it shorter in proportion.
-SHORTEST_ROUND_SECONDS = 5.0
-# A new subscription to what was polled a moment ago waits so long, in which others may come.
-COALESCE_SECONDS = 1.0
 # What is due within this part of a round is polled along.
 COALESCE_PART = 0.5
 # Those that are notified run at once: more of them would keep the event loop from everybody else.
 NOTIFY_BATCH = 5
-MAX_IN_FLIGHT = 32
 SETTINGS_REFRESH_SECONDS = 300.0
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, Poller]] = WeakKeyDictionary()
@@ -158,7 +149,9 @@ class Poller:
     def remove(self, subscription: Subscription, query: Query) -> None:
         """Poll a query no longer for a subscription."""
         queue = self._queues[type(query)]
-        entry = queue.entries[query]
+        entry = queue.entries.get(query)
+        if entry is None or subscription not in entry.subscriptions:
+            return  # it was refused, and is a new entry for those who came after that
         entry.subscriptions.remove(subscription)
         if not entry.subscriptions:
             del queue.entries[query]
@@ -170,18 +163,20 @@ class Poller:
             ready = [
                 queue
                 for queue in self._queues.values()
-                if queue.due <= now and queue.in_flight < self._max_in_flight()
+                if queue.due <= now and queue.in_flight < self._clients.max_in_flight
             ]
             if ready:
                 queue = min(ready, key=lambda queue: queue.due)
-                batch = queue.pop_batch(now + self._round() * COALESCE_PART)
+                batch = queue.pop_batch(now + self._clients.round_seconds * COALESCE_PART)
                 self._start(self._poll(queue, batch))
                 queue.in_flight += 1
                 continue
             if now >= self._refresh_at:
                 self._refresh_at = now + SETTINGS_REFRESH_SECONDS
                 self._start(self._refresh())
-            due = [queue.due for queue in self._queues.values() if queue.in_flight < self._max_in_flight()]
+            due = [
+                queue.due for queue in self._queues.values() if queue.in_flight < self._clients.max_in_flight
+            ]
             wait = min([self._refresh_at, *due]) - now
             with suppress(TimeoutError):
                 # Not wait_for(), which may swallow a cancellation that comes together with the event.
@@ -199,15 +194,6 @@ class Poller:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
-    def _round(self) -> float:
-        """Return the seconds between two polls of a query; the share of the limit may take longer."""
-        return SHORTEST_ROUND_SECONDS * min(1.0, DEFAULT_POLL_SHARE / self.settings.poll_share)
-
-    def _max_in_flight(self) -> int:
-        """How many requests it takes to use up the share of the limit at the tenant's present answer time."""
-        rate = self.settings.poll_share * TENANT_LIMIT / WINDOW
-        return max(2, min(MAX_IN_FLIGHT, math.ceil(rate * self._clients.answer_seconds) + 1))
-
     async def _poll(self, queue: Queue, batch: Sequence[Entry]) -> None:
         asked_at = self._loop.time()
         try:
@@ -218,21 +204,18 @@ class Poller:
         except SailPointError as error:
             self._note_failure(queue, batch, error)
             return
+        except Exception as error:  # noqa: BLE001 - a fault of these queries must not reach the others
+            for entry in batch:
+                self._refuse(queue, entry, error)
+            return
         if queue.worked(batch, self._loop.time()):
             log.info("Polling %s of %s works again", queue.kind.subject, self._key.base_url)
         for number, entry in enumerate(batch, 1):
             self._deliver(entry, answers[entry.query], asked_at)
             if entry.subscriptions:
-                queue.push(entry, self._next_due(entry, asked_at))
+                queue.push(entry, entry.next_due(asked_at, self._clients.round_seconds))
             if number % NOTIFY_BATCH == 0:
                 await asyncio.sleep(0)
-
-    def _next_due(self, entry: Entry, asked_at: float) -> float:
-        if any(subscription.is_new(entry.query, asked_at) for subscription in entry.subscriptions):
-            return asked_at + COALESCE_SECONDS
-        early, late = random.uniform(1 - JITTER, 1), random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
-        interval = min(subscription.interval for subscription in entry.subscriptions)
-        return asked_at + min(self._round() * late, interval * early)
 
     @staticmethod
     def _deliver(entry: Entry, answer: Any, asked_at: float) -> None:
@@ -251,11 +234,19 @@ class Poller:
             queue.is_out = True
             log.warning("Polling %s of %s fails: %s", queue.kind.subject, self._key.base_url, error)
         for entry in watched:
-            for subscription in entry.subscriptions:
-                if entry in refused:
-                    subscription.fail(error)
-                elif entry.failures == 1:
+            if entry in refused:
+                self._refuse(queue, entry, error)
+            elif entry.failures == 1:
+                for subscription in entry.subscriptions:
                     subscription.outage(error)
+
+    @staticmethod
+    def _refuse(queue: Queue, entry: Entry, error: BaseException) -> None:
+        """End an entry, and all who wait for it; who comes later gets a new one."""
+        if queue.entries.get(entry.query) is entry:
+            del queue.entries[entry.query]
+        for subscription in entry.subscriptions:
+            subscription.fail(error)
 
     async def _ask(self, kind: type[Query], batch: Sequence[Entry]) -> Mapping[Query, Any]:
         """Ask; after a 401 once more with the connection read again: credentials may have been rotated."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Processes that were started together drift apart: due times vary by up to this part.
 JITTER = 0.1
+# A new subscription to what was polled a moment ago waits so long, in which others may come.
+COALESCE_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 30.0
 # A refusal that repeats for so long is no accident.
 REFUSAL_SECONDS = 120.0
@@ -53,6 +55,19 @@ class Entry:
 
     def __post_init__(self) -> None:
         self.max_batch = self.query.max_batch
+
+    def next_due(self, asked_at: float, round_seconds: float) -> float:
+        """
+        Return when to ask next, in the event loop's time.
+
+        :param asked_at: when it was asked last
+        :param round_seconds: seconds between two polls, where no subscription wants it sooner
+        """
+        if any(subscription.is_new(self.query, asked_at) for subscription in self.subscriptions):
+            return asked_at + COALESCE_SECONDS
+        early, late = random.uniform(1 - JITTER, 1), random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
+        interval = min(subscription.interval for subscription in self.subscriptions)
+        return asked_at + min(round_seconds * late, interval * early)
 
     def answered(self, answer: Any, asked_at: float) -> None:
         """Keep an answer, and forget failures."""

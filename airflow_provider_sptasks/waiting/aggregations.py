@@ -15,6 +15,7 @@ from airflow_provider_sptasks.arguments import (
     cut_list,
     duration,
     optional_datetime,
+    status_names,
     texts,
 )
 from airflow_provider_sptasks.client.ids import check_id
@@ -111,7 +112,7 @@ class AggregationWait:
             "source_name": sources if self.named else None,
             "kind": ANY_KIND if self.kind is None else self.kind.value,
             "launched_after": self.launched_after.isoformat(),
-            "accepted_statuses": None if self.accepted is None else sorted(self.accepted),
+            "accepted_statuses": status_names(self.accepted),
             "if_failed": "wait_for_next" if self.wait_for_next else "fail",
             "retry_grace": self.retry_grace.total_seconds(),
             "waiting_since": None if self.waiting_since is None else self.waiting_since.isoformat(),

@@ -12,6 +12,7 @@ from airflow_provider_sptasks.arguments import (
     cut_list,
     duration,
     optional_datetime,
+    status_names,
     texts,
 )
 from airflow_provider_sptasks.client.ids import check_id
@@ -77,7 +78,7 @@ class TaskWait:
         """Return the arguments of :meth:`parse` as plain JSON."""
         return {
             "task_status_id": self.task_status_ids[0] if self.single else list(self.task_status_ids),
-            "accepted_statuses": None if self.accepted is None else sorted(self.accepted),
+            "accepted_statuses": status_names(self.accepted),
             "not_found_grace": self.not_found_grace.total_seconds(),
             "waiting_since": None if self.waiting_since is None else self.waiting_since.isoformat(),
         }

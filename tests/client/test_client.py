@@ -12,7 +12,6 @@ import pytest
 
 from airflow_provider_sptasks.client import CompletionStatus, TaskStatusClient
 from airflow_provider_sptasks.client.errors import (
-    APIError,
     BadRequestError,
     ForbiddenError,
     NotFoundError,
@@ -21,7 +20,6 @@ from airflow_provider_sptasks.client.errors import (
 )
 from airflow_provider_sptasks.emulator import Emulator
 from tests.client.conftest import Connect, api_requests
-from tests.client.gateway import gateway
 
 MOMENT = datetime(2024, 5, 17, 19, 33, 16, 470_000, tzinfo=UTC)
 CLEARED = [
@@ -380,144 +378,6 @@ class TestPending:
         else:
             query["filters"] = "completionStatus isnull"
             assert sent(emulator) == [("GET", version.path, query)]
-
-
-class TestFind:
-    """Many ids, few requests."""
-
-    @every_version
-    def test_finds_what_there_is(
-        self, version: Version, connect: Connect, emulator: Emulator, tasks: Tasks
-    ) -> None:
-        wanted = [tasks.running, tasks.failed, "d" * 32, tasks.failed, f" {tasks.failed} "]
-        found = connect(version.name).find(iter(wanted))
-        assert {each: task.id for each, task in found.items()} == {
-            tasks.running: tasks.running,
-            tasks.failed: tasks.failed,
-            f" {tasks.failed} ": tasks.failed,
-        }
-        assert found[tasks.failed].completion_status is CompletionStatus.ERROR
-        assert not found[tasks.running].is_complete
-        if version.lists_pending:
-            filters = f'id in ("{tasks.running}","{tasks.failed}","{"d" * 32}")'
-            assert sent(emulator) == [page(version, query={"filters": filters})]
-        else:
-            filters = f'id in ("{tasks.running}","{tasks.failed}","{"d" * 32}")'
-            assert sent(emulator)[0] == page(version, query={"filters": filters})
-            assert sorted(sent(emulator)[1:]) == [
-                ("GET", f"{version.path}/{task_id}", {}) for task_id in (tasks.running, "d" * 32)
-            ]
-
-    @every_version
-    def test_none(self, version: Version, connect: Connect, emulator: Emulator) -> None:
-        assert connect(version.name).find([]) == {}
-        assert emulator.requests == ()
-
-    @pytest.mark.parametrize(
-        ("version", "pending"), [("v1", 5_000), ("beta", 0), ("beta", 10_000)], ids=lambda value: str(value)
-    )
-    def test_ten_thousand(self, version: str, pending: int, connect: Connect, emulator: Emulator) -> None:
-        durations = [None] * pending + [1.0] * (10_000 - pending)
-        wanted = [emulator.add_task(launched=-100, duration=duration).id for duration in durations]
-        found = connect(version).find(wanted)
-        assert found.keys() == set(wanted)
-        assert sum(not task.is_complete for task in found.values()) == pending
-        assert len(api_requests(emulator)) <= 56
-
-    @pytest.mark.parametrize("version", ["beta", "v2024"])
-    def test_reads_the_pending_tasks_before_the_completed_ones(
-        self, version: str, connect: Connect, emulator: Emulator
-    ) -> None:
-        """In this order a task that ends in between is seen twice, in the other not at all."""
-        wanted = [emulator.add_task(duration=None).id for _ in range(6)]
-        found = connect(version).find([*wanted, "d" * 32])
-        assert list(found) == wanted
-        assert [path.rsplit("/", 1)[1] for _, path, _ in sent(emulator)] == ["pending-tasks", "task-status"]
-
-    @pytest.mark.parametrize(
-        "shape",
-        [
-            "{n:032x}",
-            "{n}",
-            "2c9180{n:026x}",
-            "{n:08x}-0000-4000-8000-000000000000",
-            "{n}:a~b.c_d-e" + "x" * 100,
-        ],
-        ids=["hex", "number", "prefixed", "uuid", "longest"],
-    )
-    def test_ids_of_every_shape(self, shape: str, connect: Connect, emulator: Emulator) -> None:
-        wanted = [emulator.add_task(shape.format(n=n), launched=-100, duration=1).id for n in range(600)]
-        with gateway(emulator.url, longest=8_191, status=414) as before:
-            assert connect(host=before.url).find(wanted).keys() == set(wanted)
-            assert before.refused == []
-            # As few as can be: each request but the last is full, of bytes or of ids.
-            for line in before.passed[:-1]:
-                assert len(line) > 7_850 or line.count("%22") == 500
-
-    def test_asks_for_no_more_than_a_page_holds(self, connect: Connect, emulator: Emulator) -> None:
-        wanted = [emulator.add_task(f"{n}", launched=-100, duration=1).id for n in range(501)]
-        assert connect().find(wanted).keys() == set(wanted)
-        assert [request.query["filters"].count('"') // 2 for request in api_requests(emulator)] == [
-            250,
-            250,
-            1,
-        ]
-
-    @pytest.mark.parametrize("status", [414, 431])
-    def test_a_gateway_that_wants_shorter_requests_gets_them_from_then_on(
-        self, status: int, connect: Connect, emulator: Emulator
-    ) -> None:
-        wanted = [emulator.add_task(launched=-100, duration=1).id for _ in range(400)]
-        with gateway(emulator.url, longest=2_200, status=status) as before:
-            client = connect(host=before.url)
-            assert client.find(wanted).keys() == set(wanted)
-            # 203 ids, then 101, then 50, which pass: the refusals are two.
-            assert (len(before.refused), len(before.passed)) == (2, 8)
-            before.lines.clear()
-            assert client.find(wanted).keys() == set(wanted)
-            assert (len(before.refused), len(before.passed)) == (0, 8)
-            # A client with other patience is the same client to the gateway, a new client is not.
-            assert client.with_retry(client.retry).find(wanted[:100]).keys() == set(wanted[:100])
-            assert len(before.refused) == 0
-            assert connect(host=before.url).find(wanted).keys() == set(wanted)
-            assert len(before.refused) == 2
-
-    def test_what_is_refused_for_another_reason_shortens_nothing(
-        self, client: TaskStatusClient, emulator: Emulator
-    ) -> None:
-        wanted = [emulator.add_task(launched=-100, duration=1).id for _ in range(200)]
-        emulator.fail(400, method="GET")
-        with pytest.raises(BadRequestError):
-            client.find(wanted)
-        assert len(api_requests(emulator)) == 1
-        emulator.clear_faults()
-        emulator.reset_requests()
-        assert client.find(wanted).keys() == set(wanted)
-        assert len(api_requests(emulator)) == 1
-
-    @pytest.mark.parametrize("status", [400, 403, 404, 405, 409])
-    def test_only_what_may_mean_too_long_shortens(
-        self, status: int, client: TaskStatusClient, emulator: Emulator
-    ) -> None:
-        emulator.fail(status)
-        with pytest.raises(APIError):
-            client.find([f"{n:032x}" for n in range(200)])
-        assert len(api_requests(emulator)) == 1
-
-    def test_refuses_a_string_for_a_list(self, client: TaskStatusClient, emulator: Emulator) -> None:
-        with pytest.raises(ValueError, match="task_status_ids is one string"):
-            client.find("a" * 32)
-        with pytest.raises(ValueError, match="source_ids is one string"):
-            client.pending(source_ids="a" * 32)
-        assert emulator.requests == ()
-
-    @pytest.mark.parametrize("bad", ["", "  ", "None", "../../sources/v1", 'a"b', "x" * 129, None, 7, ["a"]])
-    def test_refuses_what_is_no_id_before_anything_is_sent(
-        self, bad: Any, connect: Connect, emulator: Emulator
-    ) -> None:
-        with pytest.raises(ValueError, match="task_status_id"):
-            connect().find(["a" * 32, bad])
-        assert emulator.requests == ()
 
 
 class TestRights:

@@ -240,3 +240,14 @@ def test_what_is_found_was_asked_for(tasks: list[TaskStatus], kind: TaskKind | N
         assert not found.newest.is_complete
         assert found.last_complete.is_complete
     assert not (found.newest and found.other_names)
+
+
+def test_reads_on_while_an_older_one_may_have_been_launched_later() -> None:
+    search = NewestSearch(query())
+    search.add([ended("a", 10)])
+    assert search.needs(AFTER + 5 * MINUTE)
+    assert not search.needs(AFTER + 5 * MINUTE - MS)
+    search.add([running("b", 20)])
+    assert search.needs(AFTER + 5 * MINUTE), "for the last that has ended"
+    search.add([ended("c", 19)])
+    assert not search.needs(AFTER + 14 * MINUTE - MS)

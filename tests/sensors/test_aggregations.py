@@ -273,7 +273,7 @@ def test_xcom_and_log(tenant: Emulator, ad: Callable[..., str], capsys: pytest.C
         f"Waiting for the completion of the aggregation (accounts) of {AD} "
         "launched at 2020-02-29 05:00:00 UTC or later" in log
     )
-    assert f"({task}) ended with SUCCESS" in log
+    assert f"(task {task})" in log
 
 
 RUN_AFTER = datetime(2026, 3, 2, 6, tzinfo=UTC)
@@ -310,9 +310,9 @@ def test_default_boundary(interval: dict[str, Any], undefined: type[jinja2.Undef
         ({"kind": "everything"}, "kind 'everything' is unknown. Use one of accounts, entitlements"),
         ({"if_failed": "retry"}, "if_failed 'retry' is unknown"),
         ({"retry_grace": -1}, "retry_grace -1 is negative"),
-        ({"launched_after": "yesterday"}, "launched_after 'yesterday' is no instant"),
-        ({"launched_after": "2026-03-01T06:00:00"}, "launched_after .* is no instant"),
-        ({"launched_after": datetime(2026, 3, 1)}, "launched_after .* is no instant"),
+        ({"launched_after": "yesterday"}, "launched_after must be an aware datetime.*'yesterday'"),
+        ({"launched_after": "2026-03-01T06:00:00"}, "launched_after must be an aware datetime"),
+        ({"launched_after": datetime(2026, 3, 1)}, "launched_after must be an aware datetime"),
         ({"accepted_statuses": ()}, "accepted_statuses is empty"),
     ],
 )
