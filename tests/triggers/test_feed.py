@@ -83,6 +83,7 @@ BAD: dict[str, Callable[[Database], SailPointAggregationCompletedTrigger]] = {
         source_id="*", kind="of tomorrow", version=ARGUMENTS_VERSION
     ),
     "no sources": lambda _: SailPointAggregationCompletedTrigger(version=ARGUMENTS_VERSION),
+    "an interval of nothing": lambda _: SailPointAggregationCompletedTrigger("*", poke_interval=0),
     "no interval": lambda _: SailPointAggregationCompletedTrigger("*", poke_interval=float("nan")),
 }
 
