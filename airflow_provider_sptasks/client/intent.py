@@ -1,4 +1,4 @@
-"""What is known of an aggregation that may have been started, and what came of starting it. Knows no Airflow."""
+"""What is known of an aggregation that may have been started, and what came of starting it."""
 
 from __future__ import annotations
 

@@ -91,9 +91,9 @@ class SailPointStartAggregationOperator(BaseOperator):
     :param timeout: how long all of it may take, for each try, in seconds or as a ``timedelta``
     :param clear_on_kill: when a user marks or clears the waiting task, clear the *record* of the aggregation
         if it is known to have been started by this task: SailPoint shows it as ended with ``Error``, and so
-        do other sensors see it. That does **not** stop the aggregation. Needs ``idn:task-management:write`` and a personal access token. On a
-        worker, Airflow doesn't tell that from ``execution_timeout`` or a worker that is shut down; for a
-        deferred task it takes Airflow 3.3
+        do other sensors see it. That does **not** stop the aggregation. Needs ``idn:task-management:write``
+        and a personal access token. On a worker, Airflow doesn't tell that from ``execution_timeout`` or a
+        worker that is shut down; for a deferred task it takes Airflow 3.3
     :param sailpoint_conn_id: the Airflow connection (templated)
     :param api_version: ``beta``, ``v2024``, ``v2025``, ``v2026`` or ``v1``; ``None`` for the connection's
         (templated)

@@ -1,4 +1,4 @@
-"""What the start operator's run on a worker consists of: a time limit, a stop, and polls until a wait is over."""
+"""What a run of an operator on a worker has: a time limit, a stop, and polls until a wait is over."""
 
 from __future__ import annotations
 
