@@ -83,6 +83,11 @@ def get_provider_info() -> dict[str, Any]:
                         "0.1 where it is left empty.",
                         "schema": {"type": ["number", "null"], "minimum": 0.01, "maximum": 1},
                     },
+                    "max_answer_mb": {
+                        "label": "Largest answer",
+                        "description": "Megabytes that an answer may hold; 64 where it is left empty.",
+                        "schema": {"type": ["number", "null"], "minimum": 1, "maximum": 1024},
+                    },
                     "ui_url": {
                         "label": "Admin UI URL",
                         "description": "Where links lead, if the UI has a domain of its own.",

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, cast
 
 from airflow_provider_sptasks.emulator import Emulator
-from benchmarks.tables import table
+from benchmarks.tables import Cell, table
 
 PACKAGE = "airflow_provider_sptasks"
 
@@ -23,7 +23,7 @@ class Sent(BaseException):
 def run(*, quick: bool) -> str:  # noqa: ARG001 - it is always quick
     """Count, and return the table."""
     first, steady = count()
-    rows = [
+    rows: list[list[Cell]] = [
         [what, sum(calls.values()), len({file for file, _ in calls})]
         for what, calls in (("first", first), ("each further", steady))
     ]

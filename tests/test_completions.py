@@ -294,6 +294,6 @@ def test_each_completion_is_found_once(
         after, more = cursor.read(at(now, cursor), EVERYTHING)
         if not is_lost:
             cursor = Cursor.from_json(json.loads(json.dumps(after.to_json())))
-            found += ids(found)
+            found += ids(more)
     complete = {str(number) for number, (_, _, runs) in enumerate(lives) if runs is not None}
     assert sorted(found) == sorted(complete - before)

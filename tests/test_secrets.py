@@ -11,6 +11,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -39,12 +40,12 @@ class Watched:
             emulator.client_id,
             SECRET,
             timeout=0.2,
-            proxies={"https": f"http://user:{SECRET}@proxy.example.com"},
+            proxies={"https": f"http://user:{quote(SECRET, safe='')}@proxy.example.com"},
         )
         self.client = self.connect()
 
     def connect(self, **changes: Any) -> TaskStatusClient:
-        settings = ClientSettings(**{**vars(self.settings), **changes})
+        settings = replace(self.settings, **changes)
         retry = RetryPolicy(max_attempts=2, wait=wait_none(), sleep=lambda _: None)
         return TaskStatusClient(settings, retry=retry, pacer=Pacer(100, 0.001), on_token=self.tokens.append)
 
@@ -162,7 +163,8 @@ def test_nobody_there(watched: Watched, caplog: pytest.LogCaptureFixture) -> Non
 def test_a_proxy_that_is_not_there(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     proxy = f"http://user:{quote(SECRET, safe='')}@127.0.0.1:1"
-    with watched.connect(proxies={"http": proxy}) as client, pytest.raises(SailPointError) as caught:
+    client = watched.connect(host="https://acme.example.com", proxies={"https": proxy})
+    with client, pytest.raises(SailPointError) as caught:
         client.get(ID)
     assert "Proxy" in str(caught.value)
     no_secret(left_behind(caught.value, caplog), watched)

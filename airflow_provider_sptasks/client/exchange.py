@@ -19,7 +19,8 @@ from airflow_provider_sptasks.client.connections import BoundedAdapter, bounded
 from airflow_provider_sptasks.client.errors import TransportError, UnexpectedPayloadError
 from airflow_provider_sptasks.client.locks import Lock
 from airflow_provider_sptasks.client.multipart import Sending
-from airflow_provider_sptasks.client.settings import ClientSettings, is_loopback
+from airflow_provider_sptasks.client.settings import ClientSettings
+from airflow_provider_sptasks.client.urls import is_loopback
 
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "X-SailPoint-Experimental": "true"}
 # What may pass, unlike a CA bundle that is missing; but not a certificate that doesn't verify, or a URL that

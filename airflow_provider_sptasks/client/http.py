@@ -260,7 +260,7 @@ def _http_date(text: str) -> datetime | None:
 def _hint(request: Request, response: Response, kind: type[APIError]) -> str | None:
     if 300 <= response.status < 400:
         target = _without_credentials(response.headers.get("location", ""))
-        return f"Redirects are not followed (to {target!r:.120}): check the connection's host"
+        return f"Redirects are not followed (to {target!r:.120}): check the connection's Tenant (host)"
     return request.if_forbidden if kind is ForbiddenError else None
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from airflow_provider_sptasks.client.pacing import TENANT_LIMIT
+from airflow_provider_sptasks.client.urls import check_proxy, checked_url
 from airflow_provider_sptasks.client.versions import DEFAULT_API_VERSION, TOKEN_PATH, ApiVersion, api_version
 
 # Below this a task could not be read and then cleared within seconds.
@@ -25,6 +25,8 @@ _DOMAINS = (
     "saas.sailpointfedramp.com",
     "cloud.sailpoint.com",
 )
+# Besides the tenant itself, only these may be sent the client's secret.
+_TOKEN_DOMAINS = (*_DOMAINS, "sailpoint.com")
 
 
 @dataclass(frozen=True)
@@ -37,20 +39,23 @@ class ClientSettings:
     :param client_id: OAuth client id, of a personal access token for what changes tasks
     :param client_secret: its secret
     :param api_version: ``beta``, ``v2024``, ``v2025``, ``v2026`` or ``v1``
-    :param token_url: where tokens are issued; ``None`` for ``{base}/oauth/token``
-    :param timeout: seconds to wait for a connection, and between two bytes of an answer
+    :param token_url: where tokens are issued, at the tenant's own host, below it, or in one of SailPoint's
+        domains, since the secret is sent there; ``None`` for ``{base}/oauth/token``
+    :param timeout: seconds until the last byte of an answer has come; for an upload, from its end on
     :param verify: whether TLS certificates are verified, or the path of a CA bundle to verify them by
-    :param proxies: proxy URLs by scheme, as ``requests`` takes them
+    :param proxies: proxy URLs by ``http``, ``https`` or ``all``, or by one of these with ``://`` and a host;
+        nothing on loopback goes through a proxy
     :param requests_per_10s: requests that this process may send in 10 seconds, 5 to 100: SailPoint allows
         100 for each client id and API version, in all processes together
     :param poll_share: the part of SailPoint's limit that the looks of all deferred gates of a process take
         up while a thousand or more of them wait, 0.01 to 1: the larger, the sooner they see an end. Up to a
         thousand are looked at every 5 seconds with the default, every second with 0.5; a gate's own
         ``poke_interval`` may need more
+    :param max_answer_mb: megabytes that an answer may hold when it is unpacked, 1 to 1024
     :param port: the API host's port, where ``host`` doesn't hold it
     :param ui_url: the administration UI, to which links lead, where it has a domain of its own; ``None`` for
         the tenant's, such as ``https://acme.identitynow.com``
-    :raises ValueError: a field can't be right; the message names it
+    :raises ValueError: a field is invalid; the message names it, and shows no secret
     """
 
     host: str
@@ -67,15 +72,18 @@ class ClientSettings:
     port: int | None = None
     ui_url: str | None = None
 
+    base_url: str = field(init=False, compare=False)
+    """The tenant's URL, to which paths are appended."""
+    token_endpoint: str = field(init=False, repr=False, compare=False)
+    """The URL that issues tokens."""
+    admin_url: str = field(init=False, repr=False, compare=False)
+    """The URL of the administration UI, to which paths are appended."""
+    version: ApiVersion = field(init=False, repr=False, compare=False)
+    """What the API version is like."""
+
     def __post_init__(self) -> None:
-        for name, value in (
-            ("client_id (login)", self.client_id),
-            ("client_secret (password)", self.client_secret),
-        ):
-            if not isinstance(value, str) or not value.strip():
-                raise ValueError(
-                    f"{name} is empty. Give the one of a personal access token or an API client."
-                )
+        _check_credential("Client ID (client_id)", self.client_id)
+        _check_credential("Client Secret (client_secret)", self.client_secret)
         if isinstance(self.verify, str) and not Path(self.verify).exists():
             raise ValueError(
                 f"verify {self.verify!r} is neither true, nor false, nor the path of a CA bundle."
@@ -89,84 +97,72 @@ class ClientSettings:
             )
         if not 0.01 <= self.poll_share <= 1:
             raise ValueError(f"poll_share {self.poll_share!r} is out of range. Give 0.01 to 1.")
-        _ = (
-            self.base_url,
-            self.token_endpoint,
-            self.admin_url,
-            self.version,
-        )  # raise for what can't be right
+        if not 1 <= self.max_answer_mb <= 1024:
+            raise ValueError(f"max_answer_mb {self.max_answer_mb!r} is out of range. Give 1 to 1024.")
+        for key, url in self.proxies.items():
+            check_proxy(key, url)
+        base_url = _base_url(self.host, self.port)
+        object.__setattr__(self, "base_url", base_url)
+        object.__setattr__(self, "token_endpoint", _token_endpoint(self.token_url, base_url))
+        object.__setattr__(self, "admin_url", _admin_url(self.ui_url, base_url))
+        object.__setattr__(self, "version", api_version(self.api_version))
 
-    @property
-    def base_url(self) -> str:
-        """The tenant's URL, to which paths are appended."""
-        host = self.host.strip() if isinstance(self.host, str) else ""
-        if not host:
-            raise ValueError("host is empty. Give the tenant's name, such as 'acme', or its API host.")
-        if "://" not in host:
-            host = f"https://{host}" if "." in host or ":" in host else f"https://{host}.api.{_DOMAINS[0]}"
-        if self.port is not None:
-            host = f"{host.rstrip('/')}:{self.port}"
-        url = _checked_url(host, "host")
-        parts = urlsplit(url)
-        if parts.path.strip("/"):
+
+def _check_credential(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name} is empty. Give the one of a personal access token or an API client.")
+    if not value.isprintable() or value != value.strip():
+        raise ValueError(
+            f"{name} begins or ends with a space, or holds a line end or another control character. "
+            "Paste it again without that."
+        )
+
+
+def _base_url(given: object, port: int | None) -> str:
+    name = "Tenant (host)"
+    host = given.strip() if isinstance(given, str) else ""
+    if not host:
+        raise ValueError(f"{name} is empty. Give the tenant's name, such as 'acme', or its API host.")
+    if "://" not in host:
+        host = (
+            f"https://{host}" if any(each in host for each in ".:@") else f"https://{host}.api.{_DOMAINS[0]}"
+        )
+    parts = checked_url(host, name)
+    if parts.path.strip("/"):
+        raise ValueError(f"{name} has a path. Give the tenant's URL alone; api_version is separate.")
+    tenants = parts.hostname or ""
+    for domain in _DOMAINS:
+        if tenants.endswith(f".{domain}") and not tenants.endswith(f".api.{domain}"):
+            tenant = tenants.removesuffix(f".{domain}")
             raise ValueError(
-                f"host {self.host!r} has a path. Give the tenant's URL alone; api_version is separate."
+                f"{name} {tenants!r} is the administration UI's. The API's is '{tenant}.api.{domain}'."
             )
-        name = parts.hostname or ""
-        for domain in _DOMAINS:
-            if name.endswith(f".{domain}") and not name.endswith(f".api.{domain}"):
-                tenant = name.removesuffix(f".{domain}")
-                raise ValueError(
-                    f"host {name!r} is the administration UI's. The API's is '{tenant}.api.{domain}'."
-                )
-        return url.rstrip("/")
-
-    @property
-    def token_endpoint(self) -> str:
-        """The URL that issues tokens."""
-        return _checked_url(self.token_url, "token_url") if self.token_url else self.base_url + TOKEN_PATH
-
-    @property
-    def admin_url(self) -> str:
-        """The URL of the administration UI, to which paths are appended."""
-        if self.ui_url:
-            return _checked_url(self.ui_url, "ui_url").rstrip("/")
-        parts = urlsplit(self.base_url)
-        return parts._replace(netloc=parts.netloc.replace(".api.", ".", 1)).geturl()
-
-    @property
-    def version(self) -> ApiVersion:
-        """What the API version is like."""
-        return api_version(self.api_version)
+    host = host.rstrip("/")
+    if port is None or port == parts.port:
+        return host
+    if parts.port is not None:
+        raise ValueError(f"{name} has the port {parts.port}, and Port (port) is {port}. Give one of them.")
+    if not 0 < port < 65_536:
+        raise ValueError(f"Port (port) {port!r} is out of range. Give 1 to 65535.")
+    return f"{host}:{port}"
 
 
-def _checked_url(url: str, name: str) -> str:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"{name} is not a URL: {error}.") from None
-    if "@" in parts.netloc:
-        raise ValueError(f"{name} holds credentials. Give them as login and password of the connection.")
-    if parts.query or parts.fragment:
-        raise ValueError(f"{name} {url!r} has a query or a fragment. Leave them out.")
-    host = parts.hostname or ""
-    if parts.scheme not in ("http", "https") or not _is_host(host) or port == 0:
-        raise ValueError(f"{name} {url!r} is not a tenant's name, a host or an https URL.")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError(f"{name} {url!r} is plain http, which is for loopback only. Use https.")
-    return url
+def _token_endpoint(token_url: str | None, base_url: str) -> str:
+    if not token_url:
+        return base_url + TOKEN_PATH
+    host = checked_url(token_url, "token_url").hostname or ""
+    tenants = urlsplit(base_url).hostname or ""
+    if host != tenants and not any(host.endswith(f".{each}") for each in (tenants, *_TOKEN_DOMAINS)):
+        raise ValueError(
+            f"token_url is at {host!r:.120}. The secret is sent there, so it must be at {tenants!r:.120}, "
+            "below it, or in a domain of SailPoint's."
+        )
+    return token_url
 
 
-def _is_host(host: str) -> bool:
-    return bool(host) and (":" in host or all(char.isalnum() or char in ".-_" for char in host))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _admin_url(ui_url: str | None, base_url: str) -> str:
+    if ui_url:
+        checked_url(ui_url, "ui_url")
+        return ui_url.rstrip("/")
+    parts = urlsplit(base_url)
+    return parts._replace(netloc=parts.netloc.replace(".api.", ".", 1)).geturl()

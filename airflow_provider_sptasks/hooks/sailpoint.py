@@ -20,11 +20,13 @@ from airflow_provider_sptasks.client.errors import (
     RateLimitedError,
     SailPointError,
     ServerError,
+    TransientResponseError,
     UnauthorizedError,
 )
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.sources_client import SourcesClient
+from airflow_provider_sptasks.client.urls import proxy_passwords
 from airflow_provider_sptasks.get_provider_info import get_provider_info
 
 if TYPE_CHECKING:
@@ -46,11 +48,12 @@ class SailPointHook(BaseHook):
 
     The connection's fields, all checked before anything is sent:
 
-    * host: the tenant's name (``acme``), its API host (``acme.api.identitynow.com``) or a full URL
-    * login and password: client id and client secret, of a personal access token for what clears tasks
-    * extra, all optional: ``api_version``, ``token_url``, ``timeout`` (seconds), ``verify`` (whether TLS is
-      verified, or the path of a CA bundle), ``proxies`` (URLs by scheme), ``requests_per_10s``,
-      ``poll_share`` (of SailPoint's limit, for deferred gates)
+    * Tenant (host): the tenant's name (``acme``), its API host (``acme.api.identitynow.com``) or a full URL
+    * Client ID (login) and Client Secret (password): of a personal access token for what clears tasks
+    * extra, all optional: ``api_version``, ``token_url`` (at the tenant or in one of SailPoint's domains),
+      ``timeout`` (seconds), ``verify`` (whether TLS is verified, or the path of a CA bundle), ``proxies``
+      (URLs by scheme), ``requests_per_10s``, ``poll_share`` (of SailPoint's limit, for deferred gates),
+      ``max_answer_mb`` (megabytes of an answer)
 
     :param sailpoint_conn_id: the Airflow connection
     :param api_version: ``beta``, ``v2024``, ``v2025``, ``v2026`` or ``v1``; ``None`` for the connection's,
@@ -98,7 +101,7 @@ class SailPointHook(BaseHook):
             settings = _settings(connection, self.api_version)
         except ValueError as error:
             raise ValueError(f"Connection {self.sailpoint_conn_id!r}: {error}") from None
-        for secret in (settings.client_secret, *_proxy_passwords(settings.proxies)):
+        for secret in {settings.client_secret}.union(*map(proxy_passwords, settings.proxies.values())):
             mask_secret(secret)
         if settings.verify is False:
             self.log.warning("Connection %r does not verify TLS certificates", self.sailpoint_conn_id)
@@ -138,11 +141,21 @@ class SailPointHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Try the connection: settings, host, credentials, API version and scope, each with its own message.
+        Try the connection: settings, tenant, credentials, API version and scope, each with its own message.
+
+        Airflow tests a form with the secret that it has stored, and lets who edits it not change the tenant
+        or the port without giving the secret anew. Settings by which the secret could reach somebody else
+        are refused here: a proxy that TLS doesn't keep from reading along. ``verify`` as the path of a CA
+        bundle is not, since it takes a file on the server.
 
         :return: whether it works, and what is wrong
         """
         try:
+            if self.settings.verify is False and self.settings.proxies:
+                return (
+                    False,
+                    "A test sends no secret through a proxy without verifying TLS (verify)",
+                )
             client = self.client.with_retry(RetryPolicy(deadline=10.0))
             next(client.list(page_size=1), None)
         except ValueError as error:
@@ -157,13 +170,15 @@ class SailPointHook(BaseHook):
             isinstance(error, APIError) and error.path == urlsplit(settings.token_endpoint).path
         )
         if isinstance(error, UnauthorizedError):
-            cause = f"The client id (login) or the client secret (password) is wrong for {settings.base_url}"
+            cause = f"The Client ID or the Client Secret is wrong for {settings.base_url}"
         elif isinstance(error, RateLimitedError | NotSentError):
             cause = f"{settings.base_url} limits requests; try again later"
         elif isinstance(error, ServerError):
             cause = f"{settings.base_url} is in trouble; try again later"
         elif at_token_endpoint or not isinstance(error, APIError):
-            cause = f"No SailPoint tenant answers at {settings.token_endpoint} (host or token_url)"
+            cause = f"No SailPoint tenant answers at {settings.token_endpoint} (Tenant or Token URL)"
+        elif isinstance(error, TransientResponseError):
+            cause = f"Something on the way to {settings.base_url} answers instead of it"
         elif isinstance(error, ForbiddenError):
             cause = "The credentials may not read tasks: the scope is missing, or the user's level is too low"
         elif isinstance(error, NotFoundError):
@@ -271,9 +286,6 @@ _EXTRAS: Mapping[str, Callable[[str, object], Any]] = {
     "proxies": _proxies,
     "requests_per_10s": _whole_number,
     "poll_share": _number,
+    "max_answer_mb": _number,
     "ui_url": _text,
 }
-
-
-def _proxy_passwords(proxies: Mapping[str, str]) -> list[str]:
-    return [password for url in proxies.values() if (password := urlsplit(url).password)]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from airflow_provider_sptasks.arguments import cut_list
 from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.errors import BadRequestError, NotFoundError, ServerError
 from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE
@@ -29,7 +30,7 @@ NEWEST_TASKS = 50
 # To find one of 250 ids takes 16 requests.
 MAX_SEARCH_REQUESTS = 20
 # An id that the tenant refuses, or fails on, is left out for this time.
-EXCLUSION_SECONDS = 300.0
+EXCLUSION_SECONDS = 120.0
 
 
 class CompletionsPoll:
@@ -94,6 +95,7 @@ class CompletionsPoll:
         """Ask in halves for what could not be asked for as a whole, until the culprit is found."""
         found: list[TaskStatus] = []
         groups = _halves(sorted(task_status_ids))
+        culprits: list[str] = []
         for _ in range(MAX_SEARCH_REQUESTS):
             if not groups:
                 break
@@ -104,19 +106,12 @@ class CompletionsPoll:
                 if len(group) > 1:
                     groups += _halves(group)
                 else:
-                    self._exclude(group)
-        for group in groups:
-            self._exclude(group)
+                    culprits += group
+        culprits += itertools.chain(*groups)
+        if culprits:
+            log.warning("Not asked for in the next %.0f s: tasks %s", EXCLUSION_SECONDS, cut_list(culprits))
+            self._excluded |= dict.fromkeys(culprits, self._clock() + EXCLUSION_SECONDS)
         return found
-
-    def _exclude(self, task_status_ids: Collection[str]) -> None:
-        log.warning(
-            "%d tasks are not asked for in the next %.0f s, such as %s",
-            len(task_status_ids),
-            EXCLUSION_SECONDS,
-            next(iter(task_status_ids)),
-        )
-        self._excluded |= dict.fromkeys(task_status_ids, self._clock() + EXCLUSION_SECONDS)
 
 
 def _halves(ids: list[str]) -> list[list[str]]:

@@ -295,6 +295,17 @@ class TestTokenEndpointInTrouble:
             ("null", "without an access_token"),
             ('{"access_token": "", "expires_in": 60}', "without an access_token"),
             ('{"access_token": 7, "expires_in": 60}', "without an access_token"),
+            *(
+                (
+                    json.dumps({"access_token": f"abc{odd}secret", "expires_in": 60}),
+                    "holds a space, a control",
+                )
+                for odd in ("\n", "\r\n", " ", "\x00", "\x7f", "é", "\u2028")
+            ),
+            ('{"access_token": "abc", "expires_in": 0}', "without a usable expires_in"),
+            ('{"access_token": "abc", "expires_in": -5}', "without a usable expires_in"),
+            ('{"access_token": "abc", "expires_in": "inf"}', "without a usable expires_in"),
+            ('{"access_token": "abc", "expires_in": 1%s}' % ("0" * 400), "without a usable expires_in"),
             ('{"access_token": "abc"}', "without a usable expires_in"),
             ('{"access_token": "abc", "expires_in": null}', "without a usable expires_in"),
             ('{"access_token": "abc", "expires_in": "soon"}', "without a usable expires_in"),
@@ -304,8 +315,9 @@ class TestTokenEndpointInTrouble:
         self, body: str, problem: str, client: TaskStatusClient, emulator: Emulator
     ) -> None:
         emulator.fail(200, path="/oauth/token", body=body)
-        with pytest.raises(UnexpectedPayloadError, match=problem):
+        with pytest.raises(UnexpectedPayloadError, match=problem) as caught:
             client.get(ID)
+        assert "secret" not in str(caught.value)
         assert len(emulator.requests) == 4
         assert api_requests(emulator) == []
 

@@ -123,7 +123,8 @@ ANSWERS = [
         302,
         b"",
         TransientResponseError,
-        "302. Redirects are not followed (to 'https://login.example.com/sso'): check the connection's host",
+        "302. Redirects are not followed (to 'https://login.example.com/sso'): "
+        "check the connection's Tenant (host)",
         headers={"Location": "https://login.example.com/sso?state=x"},
     ),
     Answer(
@@ -131,7 +132,7 @@ ANSWERS = [
         307,
         b"",
         TransientResponseError,
-        "307. Redirects are not followed (to '/elsewhere'): check the connection's host",
+        "307. Redirects are not followed (to '/elsewhere'): check the connection's Tenant (host)",
         method="PATCH",
         headers={"Location": "/elsewhere"},
     ),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,9 +48,9 @@ def test_hosts(host: str, base_url: str) -> None:
 @pytest.mark.parametrize(
     ("host", "problem"),
     [
-        ("", "host is empty"),
-        ("  ", "host is empty"),
-        (None, "host is empty"),
+        ("", "is empty. Give the tenant's name"),
+        ("  ", "is empty. Give the tenant's name"),
+        (None, "is empty. Give the tenant's name"),
         ("acme.identitynow.com", r"administration UI's. The API's is 'acme\.api\.identitynow\.com'"),
         ("https://acme.identitynow.com", r"The API's is 'acme\.api\.identitynow\.com'"),
         ("acme.identitynow-demo.com", r"The API's is 'acme\.api\.identitynow-demo\.com'"),
@@ -59,6 +60,13 @@ def test_hosts(host: str, base_url: str) -> None:
         ("acme.api.identitynow.com/beta/task-status", "has a path"),
         ("https://user:pass@acme.api.identitynow.com", "holds credentials"),
         ("user:pass@acme.api.identitynow.com", "holds credentials"),
+        ("https://user:p#ss@acme.api.identitynow.com", "holds credentials"),
+        ("https://user:p/ss@acme.api.identitynow.com", "holds credentials"),
+        ("https://user:p?ss@acme.api.identitynow.com", "holds credentials"),
+        ("https://user:[pass@acme.api.identitynow.com", "holds credentials"),
+        ("user:pass@acme", "holds credentials"),
+        ("https://user:pass", "is not a URL"),
+        ("https://acme.example.com\n.evil.com", "is not a tenant's name"),
         ("https://acme.api.identitynow.com?x=1", "has a query or a fragment"),
         ("https://acme.api.identitynow.com/#/", "has a query or a fragment"),
         ("http://acme.api.identitynow.com", "plain http, which is for loopback only. Use https"),
@@ -72,16 +80,16 @@ def test_hosts(host: str, base_url: str) -> None:
         ("acme corp", "is not a tenant's name"),
         ("acme,evil.com", "is not a tenant's name"),
         ("https://acme.example.com:0", "is not a tenant's name"),
-        ("https://acme.example.com:port", "host is not a URL"),
-        ("https://acme.example.com:99999", "host is not a URL"),
-        ("https://[::1", "host is not a URL"),
+        ("https://acme.example.com:port", "is not a URL. Check its host and its port"),
+        ("https://acme.example.com:99999", "is not a URL. Check its host and its port"),
+        ("https://[::1", "is not a URL. Check its host and its port"),
     ],
 )
 def test_refused_hosts(host: Any, problem: str) -> None:
     with pytest.raises(ValueError, match=problem) as caught:
         settings(host=host)
-    assert str(caught.value).startswith("host")
-    assert "pass" not in str(caught.value).replace("passwd", "").replace("password", "")
+    assert str(caught.value).startswith("Tenant (host)")
+    assert "pass" not in str(caught.value).replace("passwd", "")
 
 
 @pytest.mark.parametrize(
@@ -89,8 +97,11 @@ def test_refused_hosts(host: Any, problem: str) -> None:
     [
         (None, "https://acme.api.identitynow.com/oauth/token"),
         ("", "https://acme.api.identitynow.com/oauth/token"),
-        ("https://login.example.com/acme/oauth/token", "https://login.example.com/acme/oauth/token"),
-        ("http://localhost:8787/oauth/token", "http://localhost:8787/oauth/token"),
+        ("https://acme.api.identitynow.com/acme/token", "https://acme.api.identitynow.com/acme/token"),
+        ("https://acme.api.identitynow.com:8443/token", "https://acme.api.identitynow.com:8443/token"),
+        ("https://login.acme.api.identitynow.com/token", "https://login.acme.api.identitynow.com/token"),
+        ("https://acme.identitynow.com/oauth/token", "https://acme.identitynow.com/oauth/token"),
+        ("https://acme.login.sailpoint.com/oauth/token", "https://acme.login.sailpoint.com/oauth/token"),
     ],
 )
 def test_token_urls(token_url: str | None, endpoint: str) -> None:
@@ -98,12 +109,109 @@ def test_token_urls(token_url: str | None, endpoint: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "token_url"),
+    [
+        ("acme", "https://login.example.com/acme/oauth/token"),
+        ("acme", "https://identitynow.com.example.com/oauth/token"),
+        ("acme", "https://evilidentitynow.com/oauth/token"),
+        ("acme", "https://acme.api.identitynow.com.evil.com/oauth/token"),
+        ("acme", "http://localhost:8787/oauth/token"),
+        ("gateway.example.com", "https://login.example.com/oauth/token"),
+        ("http://127.0.0.1:8787", "http://127.0.0.2:8787/oauth/token"),
+    ],
+)
+def test_the_secret_is_sent_to_nobody_else(host: str, token_url: str) -> None:
+    """Who edits a connection could else have the secret sent anywhere."""
+    with pytest.raises(ValueError, match=r"token_url is at '.*', below it, or in a domain of SailPoint's"):
+        settings(host=host, token_url=token_url)
+
+
+@pytest.mark.parametrize("field", ["client_id", "client_secret"])
+@pytest.mark.parametrize(
+    "value", [f"{SECRET}\n", f"{SECRET}\r\n", f" {SECRET}", f"{SECRET} ", f"s\x00{SECRET}", "a\u2028b"]
+)
+def test_a_pasted_credential_is_refused_by_name_alone(field: str, value: str) -> None:
+    with pytest.raises(ValueError, match=rf"^Client (ID|Secret) \({field}\) begins or ends") as caught:
+        settings(**{field: value})
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "url"),
+    [
+        ("https", "http://proxy.example.com:3128"),
+        ("http", "https://proxy.example.com"),
+        ("all", "socks5h://proxy.example.com:1080/"),
+        ("all://acme.api.identitynow.com", "proxy.example.com:3128"),
+        ("https://acme.api.identitynow.com", "http://user:p%23ss%2F@proxy.example.com:3128"),
+        ("https", "http://user@[2001:db8::1]:3128"),
+        ("https", "user:pass@proxy"),
+    ],
+)
+def test_proxies(key: str, url: str) -> None:
+    assert settings(proxies={key: url}).proxies == {key: url}
+
+
+@pytest.mark.parametrize(
+    ("key", "url", "problem"),
+    [
+        *(
+            (key, "http://proxy", "proxies has the key '")
+            for key in ("HTTP", "http://", "all://", "ftp", "", "no")
+        ),
+        *(
+            ("https", f"http://user:{password}@proxy.example.com:3128", "must be percent-encoded|%5B")
+            for password in (
+                "p#ss",
+                "p/ss",
+                "p?ss",
+                "p@ss",
+                "p\\ss",
+                "p ss",
+                "p\nss",
+                "[pss",
+                "p]ss",
+                "p[s]s",
+            )
+        ),
+        ("https", "user:p#ss@proxy.example.com", "must be percent-encoded"),
+        ("https", "http://proxy.example.com/pss", "has a path"),
+        ("https", "http://user:pss", "is not one. Give such as"),
+        ("https", "http://proxy.example.com:0", "is not one"),
+        ("https", "http://proxy.example.com:99999", "is not one"),
+        ("https", "http://:3128", "is not one"),
+        ("https", "", "is not one"),
+        ("https", "ftp://user:pss@proxy.example.com", "is not one"),
+        ("https", "http://user:pss@pro,xy", "is not one"),
+    ],
+)
+def test_a_proxy_that_would_not_be_used_is_refused_and_not_shown(key: str, url: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem) as caught:
+        settings(proxies={key: url})
+    assert "proxies" in str(caught.value)
+    assert "ss" not in str(caught.value).replace("passwords", "").replace("password", "").replace(
+        "passed", ""
+    )
+
+
+def test_are_computed_once() -> None:
+    given = settings(host="acme", ui_url="https://acme.example.com/")
+    for name in ("base_url", "token_endpoint", "admin_url", "version"):
+        assert getattr(given, name) is getattr(given, name)
+        assert name in vars(given)
+    assert given.admin_url == "https://acme.example.com"
+    assert given == settings(host="acme", ui_url="https://acme.example.com/")
+    assert hash(given) == hash(settings(host="acme", ui_url="https://acme.example.com/"))
+    assert replace(given, host="other").base_url == "https://other.api.identitynow.com"
+
+
+@pytest.mark.parametrize(
     ("field", "value", "problem"),
     [
-        ("client_id", "", r"client_id \(login\) is empty"),
-        ("client_id", None, r"client_id \(login\) is empty"),
-        ("client_secret", " ", r"client_secret \(password\) is empty"),
-        ("client_secret", None, r"client_secret \(password\) is empty"),
+        ("client_id", "", r"^Client ID \(client_id\) is empty"),
+        ("client_id", None, r"^Client ID \(client_id\) is empty"),
+        ("client_secret", " ", r"^Client Secret \(client_secret\) is empty"),
+        ("client_secret", None, r"^Client Secret \(client_secret\) is empty"),
         ("api_version", "v3", "api_version 'v3' is unknown. Use one of beta, v2024, v2025, v2026, v1"),
         ("token_url", "login.example.com", "token_url 'login.example.com' is not"),
         ("token_url", "http://login.example.com/token", "token_url .* plain http"),
@@ -114,8 +222,10 @@ def test_token_urls(token_url: str | None, endpoint: str) -> None:
             "verify '/does/not/exist.pem' is neither true, nor false, nor the path",
         ),
         ("verify", "yes", "verify 'yes' is neither true"),
-        ("port", 0, "host .* is not a tenant's name"),
-        ("port", 99_999, "host is not a URL"),
+        ("port", 0, r"^Port \(port\) 0 is out of range"),
+        ("port", 99_999, r"^Port \(port\) 99999 is out of range"),
+        ("max_answer_mb", 0.5, "max_answer_mb 0.5 is out of range. Give 1 to 1024"),
+        ("max_answer_mb", float("nan"), "max_answer_mb nan is out of range"),
         ("timeout", 0, "timeout 0 is out of range"),
         ("timeout", -1.0, "timeout -1.0 is out of range"),
         ("timeout", 3_601, "timeout 3601 is out of range"),
@@ -144,7 +254,10 @@ def test_a_port_of_its_own(host: str, base_url: str) -> None:
 
 
 def test_two_ports() -> None:
-    with pytest.raises(ValueError, match="host is not a URL"):
+    assert settings(host="gateway.example.com:8443", port=8443).base_url == "https://gateway.example.com:8443"
+    with pytest.raises(
+        ValueError, match=r"^Tenant \(host\) has the port 8443, and Port \(port\) is 8444. Give one of them"
+    ):
         settings(host="gateway.example.com:8443", port=8444)
 
 
@@ -163,7 +276,7 @@ def test_any_host_is_refused_by_name_or_made_a_url(host: str) -> None:
     try:
         base_url = settings(host=host).base_url
     except ValueError as error:
-        assert str(error).startswith("host")  # noqa: PT017 - most texts are good for nothing
+        assert str(error).startswith("Tenant (host)")  # noqa: PT017 - most texts are good for nothing
         return
     assert base_url.startswith(("https://", "http://localhost", "http://127.", "http://[::1]"))
     assert not base_url.endswith("/")

@@ -76,22 +76,24 @@ class TestForms:
     def test_all_extras(self, monkeypatch: pytest.MonkeyPatch) -> None:
         extra = {
             "api_version": "v2026",
-            "token_url": "https://login.example.com/oauth/token",
+            "token_url": "https://acme.login.sailpoint.com/oauth/token",
             "timeout": "12.5",
             "verify": "false",
             "proxies": '{"https": "http://proxy.example.com:3128"}',
             "requests_per_10s": "20",
             "poll_share": "0.5",
+            "max_answer_mb": "16",
         }
         monkeypatch.setenv(ENV, connection(extra=extra))
         settings = SailPointHook().settings
         assert settings.api_version == "v2026"
-        assert settings.token_endpoint == "https://login.example.com/oauth/token"
+        assert settings.token_endpoint == "https://acme.login.sailpoint.com/oauth/token"
         assert settings.timeout == 12.5
         assert settings.verify is False
         assert settings.proxies == {"https": "http://proxy.example.com:3128"}
         assert settings.requests_per_10s == 20
         assert settings.poll_share == 0.5
+        assert settings.max_answer_mb == 16
 
     def test_argument_wins_over_the_connection(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(ENV, connection(extra={"api_version": "beta"}))
@@ -101,13 +103,13 @@ class TestForms:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"host": ""}, "host is empty"),
+        ({"host": ""}, r"Tenant \(host\) is empty"),
         ({"host": "acme.identitynow.com"}, "The API's is 'acme.api.identitynow.com'"),
         ({"host": "http://acme.api.identitynow.com"}, "plain http"),
         ({"host": "https://acme.api.identitynow.com/beta"}, "has a path"),
-        ({"host": "ac me"}, "host 'https://ac me.api"),
-        ({"login": ""}, r"client_id \(login\) is empty"),
-        ({"password": ""}, r"client_secret \(password\) is empty"),
+        ({"host": "ac me"}, r"Tenant \(host\) 'https://ac me.api"),
+        ({"login": ""}, r"Client ID \(client_id\) is empty"),
+        ({"password": ""}, r"Client Secret \(client_secret\) is empty"),
         ({"extra": {"verify": "no"}}, "verify 'no' is neither true, nor false"),
         ({"schema": "https"}, "schema 'https' is not used"),
         ({"extra": {"api_verison": "v1"}}, "extra 'api_verison' is unknown"),
@@ -123,6 +125,10 @@ class TestForms:
         ({"extra": {"proxies": "http://proxy"}}, "proxies is not JSON"),
         ({"extra": {"proxies": ["http://proxy"]}}, "proxies is not an object"),
         ({"extra": {"token_url": "http://login.example.com/token"}}, "token_url .* plain http"),
+        ({"extra": {"token_url": "https://login.example.com/token"}}, "The secret is sent there"),
+        ({"password": "secret\n"}, r"Client Secret \(client_secret\) .* holds a line end"),
+        ({"extra": {"proxies": {"HTTPS": "http://user:secret@proxy"}}}, "Use http, https, all"),
+        ({"extra": {"proxies": {"https": "http://user:sec#secret@proxy"}}}, "must be percent-encoded"),
         ({"extra": {"token_url": 7}}, "token_url 7 is not a string"),
         ({"extra": {"verify": 1}}, "verify 1 is not a string"),
     ],
@@ -133,7 +139,7 @@ def test_bad_fields_are_named(monkeypatch: pytest.MonkeyPatch, fields: dict[str,
         _ = SailPointHook().client
     assert "Connection 'sailpoint_default': " in str(caught.value)
     assert SailPointHook().test_connection()[0] is False
-    assert "secret" not in str(caught.value).replace("client_secret", "")
+    assert "secret" not in str(caught.value).replace("client_secret", "").replace("The secret is", "")
 
 
 def test_sources_share_the_token_and_the_connections_of_the_client(tenant: Emulator) -> None:
@@ -154,11 +160,11 @@ class TestTestConnection:
 
     def test_wrong_secret(self, tenant: Emulator) -> None:
         tenant.rotate_secret(tenant.client_id, "another")
-        self.check("client secret (password) is wrong")
+        self.check("The Client ID or the Client Secret is wrong")
 
     def test_nothing_listens(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(ENV, connection(host="http://127.0.0.1:9"))
-        self.check("No SailPoint tenant answers at http://127.0.0.1:9/oauth/token (host or token_url)")
+        self.check("No SailPoint tenant answers at http://127.0.0.1:9/oauth/token (Tenant or Token URL)")
 
     def test_something_else_listens(self, tenant: Emulator) -> None:
         tenant.fail(200, kind="html", path="/oauth/token")
@@ -187,6 +193,22 @@ class TestTestConnection:
         self.check("limits requests; try again later")
         self.check("limits requests; try again later")  # held by the client's own pace
 
+    @pytest.mark.parametrize("extra", [{"verify": False}, {"verify": "false"}])
+    def test_a_proxy_could_read_the_secret(
+        self, extra: dict[str, Any], tenant: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fields = {"host": tenant.url, "login": tenant.client_id, "password": tenant.client_secret}
+        proxies = {"proxies": {"https": "http://proxy.example.com:3128"}}
+        monkeypatch.setenv(ENV, connection(**fields, extra=extra | proxies))
+        self.check("A test sends no secret through a proxy without verifying TLS")
+        assert tenant.requests == ()
+        monkeypatch.setenv(ENV, connection(**fields, extra=extra))
+        assert SailPointHook().test_connection()[0]
+
+    def test_a_page_answers_instead(self, tenant: Emulator) -> None:
+        tenant.fail(403, kind="html", path="/task-status/v1")
+        self.check(f"Something on the way to {tenant.url} answers instead of it")
+
     def test_refusal(self, tenant: Emulator) -> None:
         tenant.fail(400, path="/task-status/v1")
         self.check("refuses the request")
@@ -203,6 +225,15 @@ def test_api_version_none_and_client_is_made_once(tenant: Emulator) -> None:
     hook = SailPointHook()
     assert hook.client is hook.get_conn()
     assert tenant.requests == ()
+
+
+def test_a_proxys_password_is_masked_in_each_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    masked: list[str] = []
+    monkeypatch.setattr("airflow_provider_sptasks.hooks.sailpoint.mask_secret", masked.append)
+    proxies = {"https": "http://user:p%23ss@proxy:3128", "all": "user:word@proxy"}
+    monkeypatch.setenv(ENV, connection(extra={"proxies": proxies}))
+    _ = SailPointHook().settings
+    assert sorted(masked) == ["p#ss", "p%23ss", "secret", "word"]
 
 
 def test_unverified_tls_is_warned_about(

@@ -15,7 +15,10 @@ from airflow_provider_sptasks.assets import aggregation_completed
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.triggers import _connection, _feed, completions
-from airflow_provider_sptasks.triggers.completions import SailPointAggregationCompletedTrigger
+from airflow_provider_sptasks.triggers.completions import (
+    ARGUMENTS_VERSION,
+    SailPointAggregationCompletedTrigger,
+)
 from tests.conftest import CONNECTION
 from tests.triggers.triggerer import Database, Triggerer
 
@@ -99,6 +102,33 @@ def test_shares_the_polls_of_a_connection() -> None:
     ]
     assert keys[0] == keys[1]
     assert len(set(keys)) == 3
+
+
+def test_arguments_of_the_first_release() -> None:
+    _, kwargs = watcher().serialize()
+    assert kwargs.pop("version") == ARGUMENTS_VERSION
+    old = SailPointAggregationCompletedTrigger(**kwargs)
+    assert old._watcher().selection == watcher()._watcher().selection
+    assert old._store_key() == watcher()._store_key()
+
+
+def test_arguments_of_a_later_release(caplog: pytest.LogCaptureFixture) -> None:
+    _, kwargs = watcher().serialize()
+    kwargs |= {"version": 99, "mood": "good"}
+    later = SailPointAggregationCompletedTrigger(**kwargs)
+    assert later.serialize()[1] == kwargs
+    assert later._usable_watcher() is not None
+    assert caplog.messages == [
+        "The arguments of a watcher of sailpoint_default have version 99, later than 2: ignored mood."
+    ]
+
+
+@pytest.mark.parametrize("missing", ["kind", "accepted_statuses", "api_version", "poke_interval"])
+def test_arguments_that_are_missing(missing: str) -> None:
+    _, kwargs = aggregation_completed("*").trigger.serialize()
+    expected = kwargs.pop(missing)
+    made = SailPointAggregationCompletedTrigger(**kwargs)
+    assert made.serialize()[1][missing] == expected
 
 
 @pytest.mark.parametrize("version", ["v1", "v2026", "v2025", "v2024", "beta"])
@@ -464,7 +494,9 @@ def test_an_invalid_connection_is_logged_and_read_again(
     assert "hidden" not in caplog.text
 
 
-def test_unknown_names_are_logged_and_looked_up_again(tenant: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_names_are_logged_and_looked_up_again(
+    tenant: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
     for _ in range(2):
         tenant.add_source("Twin", id=None if not tenant.sources else "other")
     database = Database()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,22 +13,18 @@ import pytest
 from airflow.triggers.base import BaseEventTrigger
 
 from airflow_provider_sptasks.assets import aggregation_completed
-from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.errors import (
     ForbiddenError,
     RateLimitedError,
     ServerError,
     UnexpectedPayloadError,
 )
-from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.retry import RetryPolicy
-from airflow_provider_sptasks.client.settings import ClientSettings
-from airflow_provider_sptasks.completions import AGGREGATIONS, Cursor, Selection, Snapshot
+from airflow_provider_sptasks.completions import AGGREGATIONS, Cursor, Selection
 from airflow_provider_sptasks.emulator import Emulator
-from airflow_provider_sptasks.triggers import _completions_poll, _connection, _feed
-from airflow_provider_sptasks.triggers._completions_poll import CompletionsPoll
+from airflow_provider_sptasks.triggers import _connection, _feed
 from airflow_provider_sptasks.triggers._feed import Feed
-from airflow_provider_sptasks.triggers._watcher import Update, Watcher
+from airflow_provider_sptasks.triggers._watcher import Watcher
 from airflow_provider_sptasks.triggers.completions import (
     ARGUMENTS_VERSION,
     SailPointAggregationCompletedTrigger,
@@ -80,12 +77,13 @@ BAD: dict[str, Callable[[Database], SailPointAggregationCompletedTrigger]] = {
         "bad", database, CURSOR % (1, '{"bad id/1": 1}', '{"bad id/1": 1, "_x": 1, "a": 1e400, "b": -1}')
     ),
     "an id that the tenant refuses": lambda database: stale(
-        "bad", database, CURSOR % (int(time.time()), "{}", '{"refused": %d}' % time.time())
+        "bad", database, CURSOR % (int(time.time()), "{}", f'{{"refused": {time.time():.0f}}}')
     ),
     "arguments that make no sense": lambda _: SailPointAggregationCompletedTrigger(
         source_id="*", kind="of tomorrow", version=ARGUMENTS_VERSION
     ),
     "no sources": lambda _: SailPointAggregationCompletedTrigger(version=ARGUMENTS_VERSION),
+    "an interval of nothing": lambda _: SailPointAggregationCompletedTrigger("*", poke_interval=0),
     "no interval": lambda _: SailPointAggregationCompletedTrigger("*", poke_interval=float("nan")),
 }
 
@@ -97,13 +95,16 @@ def test_one_bad_watcher_harms_no_other(tenant: Emulator, bad: str, place: int) 
     database = Database()
     tenant.fail(400, query="*refused*")
     good = [trigger(), trigger(accepted_statuses="SUCCESS")]
-    watchers: list[tuple[BaseEventTrigger, list[str]]] = [(each, [f"good {n}"]) for n, each in enumerate(good)]
+    watchers: list[tuple[BaseEventTrigger, list[str]]] = [
+        (each, [f"good {n}"]) for n, each in enumerate(good)
+    ]
     watchers.insert(place, (BAD[bad](database), ["bad"]))
 
     async def main() -> None:
         async with Triggerer(database, dict(watchers), stagger=0.1) as triggerer:
+            await triggerer.until(lambda: triggerer.starts == 3)
             for asset in ("good 0", "good 1"):
-                await triggerer.until(lambda asset=asset: any(asset == name for name, _ in database.values))
+                await triggerer.until(lambda: asset in {name for name, _ in database.values})  # noqa: B023
             task = tenant.add_task(duration=0)
             await triggerer.until(lambda: database.found("good 0") == database.found("good 1") == [task.id])
             assert triggerer.starts == 3
@@ -116,8 +117,10 @@ def test_a_watcher_that_can_not_load_its_cursor_harms_no_other(
 ) -> None:
     database = Database()
 
+    watchers: dict[BaseEventTrigger, list[str]] = {trigger(kind="accounts"): ["bad"], trigger(): ["good"]}
+
     async def main() -> None:
-        async with Triggerer(database, {trigger(kind="accounts"): ["bad"], trigger(): ["good"]}) as triggerer:
+        async with Triggerer(database, watchers) as triggerer:
             triggerer.unreadable = {"bad"}
             await triggerer.until(lambda: database.values)
             task = tenant.add_task(duration=0)
@@ -191,6 +194,107 @@ def test_one_odd_record_harms_no_watcher(tenant: Emulator, odd: str, is_pending:
 
 
 def _seconds(database: Database) -> list[int]:
-    import json
-
     return [json.loads(value)["since"] for value in database.values.values()]
+
+
+class TestRetryForever:
+    """What is waited between attempts; nothing waits here."""
+
+    REFUSED = ForbiddenError("GET", "/task-status", 403)
+    FAILED = ServerError("GET", "/task-status", 503)
+    BUSY = RateLimitedError("GET", "/task-status", 429, retry_after=77.0)
+
+    @pytest.mark.parametrize(
+        ("errors", "waits"),
+        [
+            ([], []),
+            ([FAILED] * 7, [1, 2, 4, 8, 16, 30, 30]),
+            ([BUSY, FAILED], [77, 2]),
+            ([REFUSED] * 3, [1, 300, 300]),
+            ([REFUSED, FAILED, REFUSED, REFUSED], [1, 2, 4, 300]),
+            ([ValueError("no such version")] * 2, [1, 300]),
+            ([KeyError("a fault")] * 3, [1, 2, 4]),
+            ([UnexpectedPayloadError("HTML")] * 2, [1, 2]),
+        ],
+    )
+    def test_waits(
+        self, errors: list[Exception], waits: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waited: list[float] = []
+        left = list(errors)
+
+        async def sleep(seconds: float) -> None:
+            waited.append(seconds)
+
+        async def attempt() -> str:
+            if left:
+                raise left.pop(0)
+            return "answer"
+
+        async def main() -> None:
+            feed = Feed("sailpoint_default", None)
+            monkeypatch.setattr(asyncio, "sleep", sleep)
+            assert await feed.retry_forever(attempt, "Trying") == "answer"
+            feed.close()
+
+        asyncio.run(main())
+        assert len(waited) == len(waits)
+        assert all(each <= seconds <= each * 1.1 for each, seconds in zip(waits, waited, strict=True))
+
+    def test_logs_the_beginning_and_the_end_of_an_outage(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Each outage, and each refusal that repeats; what nobody foresaw with its traceback."""
+        outages: list[list[Exception]] = [
+            [self.FAILED] * 3,
+            [self.FAILED],
+            [self.REFUSED] * 3,
+            [KeyError("a fault")],
+        ]
+
+        async def sleep(_: float) -> None:
+            pass
+
+        async def main() -> None:
+            feed = Feed("sailpoint_default", None)
+            monkeypatch.setattr(asyncio, "sleep", sleep)
+            for outage in outages:
+
+                async def attempt(outage: list[Exception] = outage) -> None:
+                    if outage:
+                        raise outage.pop()
+
+                await feed.retry_forever(attempt, "Trying")
+            feed.close()
+
+        with caplog.at_level(logging.INFO, logger=_feed.__name__):
+            asyncio.run(main())
+        fails, works = "Trying fails, will be tried again: ", "Trying works again"
+        refused = "Trying is refused, will be tried again in 300 s: "
+        expected = [fails, works, fails, works, fails, refused, refused, works, fails, works]
+        assert len(caplog.messages) == len(expected)
+        assert all(
+            message.startswith(start) for message, start in zip(caplog.messages, expected, strict=True)
+        )
+        assert [bool(record.exc_info) for record in caplog.records if "a fault" in record.message] == [True]
+
+
+def test_those_that_are_behind_are_polled_for_apart() -> None:
+    async def main() -> None:
+        feed = Feed("sailpoint_default", None)
+        now = int(time.time())
+        seconds = {"late": now - 7_200, "new": None, "current": now - 600, "future": now + DAY}
+        watchers = {
+            name: Watcher(source_names=(), selection=EVERYTHING, poke_interval=1.0, stores=(), key="key")
+            for name in seconds
+        }
+        for name, since in seconds.items():
+            watchers[name].cursor = None if since is None else Cursor(since)
+            feed.subscribe(watchers[name])
+        assert feed._behind() == {watchers["late"], watchers["new"]}
+        assert feed._keeping_up() == {watchers["current"], watchers["future"]}
+        feed.unsubscribe(watchers["current"])
+        assert feed._behind() == {watchers["new"]}
+        feed.close()
+
+    asyncio.run(main())

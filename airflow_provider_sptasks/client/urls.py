@@ -1,0 +1,102 @@
+"""URLs that a connection may hold: checked, and never shown where they may hold a password."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import SplitResult, unquote, urlsplit
+
+PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+PROXY_KEYS = ("http", "https", "all")
+
+
+def checked_url(url: str, name: str) -> SplitResult:
+    """
+    Check the URL of a tenant.
+
+    :param url: the URL
+    :param name: what it is called where the reader gave it
+    :raises ValueError: it is none, holds what it must not, or is plain http to another machine
+    """
+    if "@" in url:
+        raise ValueError(f"{name} holds credentials. Give them as Client ID and Client Secret.")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # its text may hold a part of a password
+        raise ValueError(f"{name} is not a URL. Check its host and its port.") from None
+    if parts.query or parts.fragment:
+        raise ValueError(f"{name} has a query or a fragment. Leave them out.")
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not _is_host(host) or not _is_printable(url) or port == 0:
+        raise ValueError(f"{name} {url!r:.120} is not a tenant's name, a host or an https URL.")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError(f"{name} {url!r:.120} is plain http, which is for loopback only. Use https.")
+    return parts
+
+
+def check_proxy(key: str, url: str) -> None:
+    """
+    Check a proxy's URL.
+
+    :param key: what it is for: ``http``, ``https`` or ``all``, or one of them with ``://`` and a host
+    :param url: the URL
+    :raises ValueError: the key is another, so that the proxy would be passed over, or the URL is none; it
+        isn't shown, since it may hold a password
+    """
+    scheme, _, host = key.partition("://")
+    if scheme not in PROXY_KEYS or (key != scheme and not _is_host(host)):
+        raise ValueError(f"proxies has the key {key!r:.80}. Use {', '.join(PROXY_KEYS)}.")
+    problem = f"The URL of {key!r:.80} in proxies"
+    url = _with_scheme(url)
+    authority = url.partition("://")[2].rstrip("/")
+    if any(each in authority for each in "/?#\\") or authority.count("@") > 1 or not _is_printable(url):
+        raise ValueError(
+            f"{problem} has a path, or a character in its user or password that must be percent-encoded: "
+            "# as %23, / as %2F, ? as %3F, @ as %40."
+        )
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in PROXY_SCHEMES and _is_host(parts.hostname or "") and parts.port != 0
+    except ValueError:  # its text may hold a part of the password
+        usable = False
+    if not usable or any(each in authority.rpartition("@")[0] for each in "[]"):
+        raise ValueError(
+            f"{problem} is not one. Give such as http://proxy.example.com:3128; "
+            "in a user or a password [ is %5B, ] is %5D."
+        )
+
+
+def proxy_passwords(url: str) -> set[str]:
+    """
+    Return the password of a proxy in each form in which a log may show it: as it is, and percent-encoded.
+
+    :param url: a URL that was checked
+    """
+    password = urlsplit(_with_scheme(url)).password
+    return {password, unquote(password)} if password else set()
+
+
+def is_loopback(host: str) -> bool:
+    """
+    Tell whether a host is this machine.
+
+    :param host: its name or address
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _with_scheme(url: str) -> str:
+    return url if "://" in url else f"http://{url}"
+
+
+def _is_host(host: str) -> bool:
+    return bool(host) and (":" in host or all(char.isalnum() or char in ".-_" for char in host))
+
+
+def _is_printable(url: str) -> bool:
+    return url.isprintable() and " " not in url
