@@ -176,7 +176,10 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         results = self._results(
             lambda note: self._clear(client, selectors, completion_status, stop, note), stop
         )
-        table = self._table(results)
+        from airflow_provider_sptasks.operators._clear_table import counts, table_of
+
+        table = table_of(results, dry_run=self._dry_run)
+        self.log.info("Result: %s", counts(table))
         if failed := table["failed"]:
             context["ti"].xcom_push(key="return_value", value=table)
             raise SailPointClearError(
@@ -296,26 +299,3 @@ class SailPointClearPendingTasksOperator(BaseOperator):
             if datetime.now(UTC) - started <= self.older_than:
                 return f"it was launched at {started.isoformat(timespec='seconds')}"
         return None
-
-    def _table(self, results: Sequence[ClearResult]) -> dict[str, Any]:
-        from airflow_provider_sptasks.client.clearing import ClearOutcome
-
-        table: dict[str, Any] = {"dry_run": self._dry_run}
-        table |= {outcome.value: [] for outcome in ClearOutcome}
-        for each in results:
-            table[each.outcome.value].append(_row(each))
-        counts = ", ".join(f"{len(table[outcome])} {outcome.replace('_', ' ')}" for outcome in ClearOutcome)
-        self.log.info("Result: %s", counts)
-        return table
-
-
-def _row(result: ClearResult) -> dict[str, Any]:
-    fields = result.status.to_json() if result.status else {}
-    row = {
-        "id": result.task_status_id,
-        "uniqueName": fields.get("uniqueName"),
-        "source": result.status.source_name if result.status else None,
-        "launched": fields.get("launched"),
-        "completionStatus": fields.get("completionStatus"),
-    }
-    return row | {"error": result.error} if result.error else row

@@ -459,7 +459,7 @@ class TestKilling:
         task = Task()
         start = operator(clear_on_kill=clear_on_kill)
         with (
-            when(lambda: polled(tenant), start.on_kill),
+            when(lambda: polled(tenant) > 0, start.on_kill),
             pytest.raises(SailPointStartError, match="The task was stopped"),
         ):
             start.execute(task.context())
@@ -473,8 +473,13 @@ class TestKilling:
         """FAULTS A1: the token, or the list of what there is, is still on its way."""
         tenant.fail(kind="delay", path=slow, delay=1.0, times=1)
         start = operator()
+
+        def kill() -> None:
+            time.sleep(0.4)
+            start.on_kill()
+
         with (
-            when(lambda: start._run is not None, lambda: (time.sleep(0.4), start.on_kill())),
+            when(lambda: start._run is not None, kill),
             pytest.raises(SailPointStartError, match="The task was stopped"),
         ):
             start.execute(Task().context())
@@ -486,7 +491,7 @@ class TestKilling:
         other = tenant.add_task(source_id=source, duration=None)
         start = operator(clear_on_kill=True, if_running="attach")
         with (
-            when(lambda: polled(tenant, other.id), start.on_kill),
+            when(lambda: polled(tenant, other.id) > 0, start.on_kill),
             pytest.raises(SailPointStartError),
         ):
             start.execute(Task().context())
@@ -499,7 +504,7 @@ class TestKilling:
         tenant.fail(403, method="PATCH")
         start = operator(clear_on_kill=True)
         with (
-            when(lambda: polled(tenant), start.on_kill),
+            when(lambda: polled(tenant) > 0, start.on_kill),
             pytest.raises(SailPointStartError, match="goes on in SailPoint"),
         ):
             start.execute(Task().context())
@@ -516,7 +521,7 @@ class TestKilling:
         try:
             with (
                 when(
-                    lambda: polled(tenant),
+                    lambda: polled(tenant) > 0,
                     lambda: os.kill(os.getpid(), signal.SIGTERM),
                 ),
                 pytest.raises(SailPointStartError),
