@@ -124,14 +124,12 @@ class SailPointClearPendingTasksOperator(BaseOperator):
     def _check_literals(self) -> None:
         if not self._given:
             raise ValueError(
-                f"No selector is given, so every pending task of the tenant would be cleared. "
+                "No selector is given, so every pending task would be cleared. "
                 f"Give one of {', '.join(SELECTORS)}."
             )
         for name in self._given:
             if getattr(self, name) is None:
-                raise ValueError(
-                    f"{name} is None, so nothing is selected by it. Leave it out if that is meant."
-                )
+                raise ValueError(f"{name} is None, so nothing is selected. Leave it out if that is meant.")
             if name in CHECKS:
                 check_literals(getattr(self, name), name, CHECKS[name])
         check_flag(self._dry_run, "dry_run")
