@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
+from airflow_provider_sptasks.client.models import CompletionStatus
+
 Check = Callable[[object, str], str]
 
 
@@ -53,6 +55,13 @@ def is_template(text: str) -> bool:
     return "{{" in text or "{%" in text
 
 
+def is_rendered_later(value: object) -> bool:
+    """Whether an argument is known only when the task runs: a template, or another task's result."""
+    if isinstance(value, str):
+        return is_template(value)
+    return hasattr(value, "resolve")
+
+
 def check_flag(value: object, name: str) -> bool:
     """
     Refuse what is neither ``True`` nor ``False``: any text would count as true.
@@ -94,9 +103,9 @@ def duration(value: object, name: str) -> timedelta:
     return length
 
 
-def instant(value: object, name: str) -> datetime:
+def aware_datetime(value: object, name: str) -> datetime:
     """
-    Read an argument that is an instant: an aware ``datetime``, or ISO 8601 with a time zone.
+    Read an argument that is a point in time: an aware ``datetime``, or ISO 8601 with a time zone.
 
     :raises ValueError: it is neither
     """
@@ -106,10 +115,52 @@ def instant(value: object, name: str) -> datetime:
         moment = None
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise ValueError(
-            f"{name} {value!r} is no instant. Give an aware datetime, or ISO 8601 with a time zone, such as "
-            "2026-03-01T06:00:00Z."
+            f"{name} must be an aware datetime, or ISO 8601 with a time zone such as 2026-03-01T06:00:00Z, "
+            f"got {value!r:.80}."
         )
     return moment
+
+
+def optional_datetime(value: object, name: str) -> datetime | None:
+    """
+    Read a point in time that may be missing.
+
+    :raises ValueError: it is something else
+    """
+    return None if value is None else aware_datetime(value, name)
+
+
+def completion_statuses(names: object) -> frozenset[CompletionStatus] | None:
+    """
+    Read ``accepted_statuses``: names of completion statuses, or one of them.
+
+    :return: ``None`` for ``None``, which stands for any status
+    :raises ValueError: one of them is unknown, or there is none
+    """
+    if names is None:
+        return None
+    known = [status for status in CompletionStatus if status is not CompletionStatus.UNKNOWN]
+    remedy = f"Use {', '.join(known)}, or None for any."
+    if not isinstance(names, Iterable):
+        raise ValueError(f"accepted_statuses must be names, not {type(names).__name__}. {remedy}")
+    statuses = set()
+    for name in [names] if isinstance(names, str) else names:
+        status = CompletionStatus.parse(name) if isinstance(name, str) else CompletionStatus.UNKNOWN
+        if status not in known:
+            raise ValueError(f"accepted_statuses holds {name!r}. {remedy}")
+        statuses.add(status)
+    if not statuses:
+        raise ValueError(f"accepted_statuses is empty. {remedy}")
+    return frozenset(statuses)
+
+
+def status_names(statuses: Iterable[CompletionStatus] | None) -> list[str] | None:
+    """
+    Write down what :func:`completion_statuses` reads, as plain JSON.
+
+    :param statuses: completion statuses; ``None`` for any
+    """
+    return None if statuses is None else sorted(status.value for status in statuses)
 
 
 def texts(value: object, name: str, check: Check) -> list[str]:
@@ -151,6 +202,20 @@ def check_text(value: object, name: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{name} {value!r} is not a text with something in it.")
     return value.strip()
+
+
+def check_name(value: object, name: str) -> str:
+    """
+    Refuse what is no name of a source; a whole number, which native rendering makes of one, is taken.
+
+    :param value: what should be a name
+    :param name: the field that it came from, for the error
+    :return: the name without surrounding white space
+    :raises ValueError: it is something else
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return check_text(value, name)
 
 
 def check_api_version(value: object) -> None:

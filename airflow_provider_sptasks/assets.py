@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import AssetWatcher
 
-from airflow_provider_sptasks.arguments import check_api_version, check_choice, check_text, is_template, texts
+from airflow_provider_sptasks.arguments import (
+    check_api_version,
+    check_choice,
+    check_text,
+    completion_statuses,
+    is_template,
+    texts,
+)
 from airflow_provider_sptasks.client.ids import check_id
+from airflow_provider_sptasks.client.models import TaskKind
 from airflow_provider_sptasks.completions import AGGREGATIONS
 from airflow_provider_sptasks.triggers.completions import (
     ANY_KIND,
+    ARGUMENTS_VERSION,
     EVERY_SOURCE,
     SailPointAggregationCompletedTrigger,
 )
-from airflow_provider_sptasks.waiting import completion_statuses
 
 KINDS = (*sorted(AGGREGATIONS), ANY_KIND)
-MAX_WORDS = 100
+DEFAULT_POKE_SECONDS = 15.0
+# Characters of the sources in a watcher's name.
+MAX_SOURCES_LENGTH = 200
+
+_KIND_LABELS = {
+    TaskKind.ACCOUNTS: "Account aggregations",
+    TaskKind.ENTITLEMENTS: "Entitlement aggregations",
+    TaskKind.UNCORRELATED_ACCOUNTS: "Uncorrelated account aggregations",
+    TaskKind.MACHINE_IDENTITIES: "Machine identity aggregations",
+    TaskKind.AI_AGENTS: "AI agent aggregations",
+    TaskKind.DATASETS: "Dataset aggregations",
+    TaskKind.APPLICATION_DISCOVERY: "Application discoveries",
+    ANY_KIND: "Aggregations of any kind",
+}
 
 
 def aggregation_completed(
@@ -33,7 +53,7 @@ def aggregation_completed(
     accepted_statuses: str | Iterable[str] | None = ("SUCCESS", "WARNING"),
     sailpoint_conn_id: str = "sailpoint_default",
     api_version: str | None = None,
-    poke_interval: float | timedelta = 15.0,
+    poke_interval: float | timedelta = DEFAULT_POKE_SECONDS,
     name: str | None = None,
 ) -> AssetWatcher:
     """
@@ -45,21 +65,22 @@ def aggregation_completed(
 
         with DAG(dag_id="load_hr", schedule=[fresh]): ...
 
-    Each look that finds completions makes one asset event, with all of them; in a task,
+    Each poll that finds completions makes one asset event, with all of them; in a task,
     :func:`completed_aggregations` reads them from ``triggering_asset_events``. Nothing here is templated.
 
     :param source_id: SailPoint's id of the source, several of them, or ``*`` for every source
-    :param source_name: the source's name instead, or several, whatever their case; looked up once, when the
+    :param source_name: the source's name instead, or several, case-insensitive; looked up once, when the
         triggerer begins to watch
-    :param kind: ``accounts``, ``entitlements``, ``uncorrelated_accounts``, or ``any`` of these
+    :param kind: ``accounts``, ``entitlements``, ``uncorrelated_accounts``, ``machine_identities``,
+        ``ai_agents``, ``datasets``, ``application_discovery``, or ``any`` of these
     :param accepted_statuses: the completion statuses that count, of ``SUCCESS WARNING ERROR TERMINATED
-        TEMPERROR``; ``None`` for whatever status is set
+        TEMPERROR``; ``None`` for any status
     :param sailpoint_conn_id: the Airflow connection
     :param api_version: ``beta``, ``v2024``, ``v2025``, ``v2026`` or ``v1``; ``None`` for the connection's
-    :param poke_interval: the longest that a look may take to come, in seconds or as a ``timedelta``; watchers
-        of a connection look together, as often as the most impatient of them wants
-    :param name: the watcher's name; ``None`` for one that tells what it watches
-    :raises ValueError: an argument can't be right
+    :param poke_interval: maximum seconds between two polls, or a ``timedelta``; watchers of a connection
+        share their polls, as often as the shortest interval among them says
+    :param name: the watcher's name; ``None`` for one that says what it watches
+    :raises ValueError: an argument is invalid
     """
     if (source_id is None) == (source_name is None):
         raise ValueError("Give either source_id or source_name; source_id='*' is every source.")
@@ -77,6 +98,7 @@ def aggregation_completed(
         sailpoint_conn_id=_literal(sailpoint_conn_id, "sailpoint_conn_id"),
         api_version=None if api_version is None else _literal(api_version, "api_version"),
         poke_interval=_seconds(poke_interval),
+        version=ARGUMENTS_VERSION,
     )
     return AssetWatcher(name=_name(trigger) if name is None else check_text(name, "name"), trigger=trigger)
 
@@ -133,10 +155,32 @@ def _seconds(interval: float | timedelta) -> float:
 
 
 def _name(trigger: SailPointAggregationCompletedTrigger) -> str:
-    """Name a watcher by what it watches: the name may hold plain letters only, and only so many."""
-    sources = trigger.source_id or trigger.source_name or ""
-    words = sources if isinstance(sources, str) else ",".join(sources)
-    settings = json.dumps(trigger.serialize()[1], sort_keys=True)
-    digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
-    plain = re.sub(r"[^A-Za-z0-9*,.-]+", "_", f"{trigger.sailpoint_conn_id}.{trigger.kind}.{words}")
-    return f"{plain[:MAX_WORDS]}.{digest}"
+    """
+    Name a watcher by what it watches: the name is its label on the asset's page, and identifies it.
+
+    So it says all that the watcher was given. It may be shorter, and has ASCII characters only, which is what
+    Airflow stores on every database; then a digest keeps it apart from others.
+    """
+    sources = _listed(trigger.source_id) or [repr(name) for name in _listed(trigger.source_name)]
+    statuses = _listed(trigger.accepted_statuses)
+    place = ", ".join(filter(None, (trigger.sailpoint_conn_id, trigger.api_version)))
+    end = f"with {' or '.join(statuses)}" if statuses else "with any status"
+    if trigger.poke_interval != DEFAULT_POKE_SECONDS:
+        end += f", polled every {trigger.poke_interval:g} s"
+    where = f"{'source' if len(sources) == 1 else 'sources'} {', '.join(sources)}"
+    if sources == [EVERY_SOURCE]:
+        where = "every source"
+    full = f"{_KIND_LABELS[trigger.kind]} of {where} ({place}) that ended {end}"
+    if len(where) > MAX_SOURCES_LENGTH:
+        where = f"{where[:MAX_SOURCES_LENGTH]}..."
+    short = f"{_KIND_LABELS[trigger.kind]} of {where} ({place}) that ended {end}"
+    plain = unicodedata.normalize("NFKD", short).encode("ascii", "ignore").decode()
+    if plain == full:
+        return full
+    return f"{plain} [{hashlib.sha256(full.encode()).hexdigest()[:8]}]"
+
+
+def _listed(value: str | Sequence[str] | None) -> list[str]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)

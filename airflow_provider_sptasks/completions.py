@@ -1,18 +1,22 @@
-"""Which completions of aggregations are news, and how far somebody has read them; asks nobody."""
+"""Which completions of aggregations a watcher has not read yet, and how far it has read. Does no I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from airflow_provider_sptasks.client.ids import usable_id
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
+from airflow_provider_sptasks.client.reading import LATEST, describe, read_integer
 
 AGGREGATIONS = frozenset(set(TaskKind) - {TaskKind.OTHER})
 # A task may show up in lists some time after it was created.
-OVERLAP = 600
+OVERLAP_SECONDS = 600
 # SailPoint keeps tasks for 90 days.
-KEPT = 90 * 86_400
+RETENTION_SECONDS = 90 * 86_400
+
+_MAX_SECOND = int(LATEST.timestamp())
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,9 @@ class Selection:
     """
     The aggregations whose completions are wanted.
 
-    :param source_ids: of these sources, whatever their ids' case; ``None`` for all
+    :param source_ids: of these sources, in lower case; ``None`` for all
     :param kinds: of these kinds
-    :param accepted: that ended so; ``None`` for any way
+    :param accepted: with one of these completion statuses; ``None`` for any
     """
 
     source_ids: frozenset[str] | None
@@ -30,7 +34,7 @@ class Selection:
     accepted: frozenset[CompletionStatus] | None
 
     def watches(self, status: TaskStatus) -> bool:
-        """Whether to watch an aggregation; one that hasn't ended may not say yet of which source it is."""
+        """Whether to watch an aggregation; one that hasn't ended may not have a source yet."""
         if status.kind not in self.kinds:
             return False
         if self.source_ids is None:
@@ -40,26 +44,24 @@ class Selection:
         return status.source_id.casefold() in self.source_ids
 
     def accepts(self, status: TaskStatus) -> bool:
-        """Whether an aggregation ended as it should."""
+        """Whether the completion status is one of those that are wanted."""
         return self.accepted is None or status.completion_status in self.accepted
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Snapshot:
     """
-    What was seen of a tenant's aggregations at a time.
+    A tenant's aggregations, as a poll found them.
 
-    :param tasks: the aggregations that were created at ``since`` or later, and those of ``asked`` that are
-        still there
-    :param since: from when on they are all there, in seconds since 1970
-    :param asked: the ids that were asked for beside
-    :param newest: when the newest task of the tenant was created, in seconds since 1970
-    :param has_pending: whether all aggregations that had not ended are there, whenever they were created
+    :param tasks: by id, all aggregations that were created at ``since`` or later, and older ones besides
+    :param since: seconds since 1970
+    :param newest: when the newest task of the tenant was created, in seconds since 1970, of those whose time
+        is credible; 0 if there was none
+    :param has_pending: whether all aggregations that had not ended are among them, however old
     """
 
     tasks: Mapping[str, TaskStatus]
     since: int
-    asked: frozenset[str] = frozenset()
     newest: int = 0
     has_pending: bool = False
 
@@ -67,14 +69,15 @@ class Look:
 @dataclass(frozen=True)
 class Cursor:
     """
-    How far somebody has read the completions. Goes by the tenant's times only, and needs no clock.
+    How far a watcher has read the completions. It goes by the tenant's times, and needs no clock.
 
     Tasks end in another order than they were created, and can be listed in the latter only. So it holds what
-    had not ended at the last look, and what had of all that was created lately.
+    had not ended at the last poll, and what had of all that was created lately. Snapshots may come in another
+    order than they were taken.
 
-    :param since: the instant from which on everything is looked at again, in seconds since 1970
+    :param since: the time from which on everything is read again, in seconds since 1970; never decreases
     :param reported: what had ended of that: ids, each with the second of its creation
-    :param awaited: what had not ended, whenever it was created: ids, as above
+    :param awaited: what had not ended, however old: ids, as above
     """
 
     since: int
@@ -82,51 +85,52 @@ class Cursor:
     awaited: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, look: Look, selection: Selection) -> Self:
+    def begin(cls, snapshot: Snapshot, selection: Selection) -> Self:
         """
         Begin to read: what has ended counts as reported.
 
-        :param look: a look at all pending tasks
+        :param snapshot: one that has all pending tasks
         :param selection: what is wanted
         """
-        return cls(0)._after(look, selection, max(look.newest - OVERLAP, 0))
+        return cls(0)._after(snapshot, selection, max(snapshot.newest - OVERLAP_SECONDS, 0))
 
-    def is_covered_by(self, look: Look) -> bool:
-        """Whether a look has everything that may be news."""
-        return look.since <= self.since and look.asked.issuperset(self.awaited)
+    def is_covered_by(self, snapshot: Snapshot) -> bool:
+        """Whether a snapshot reaches back far enough; awaited tasks that it lacks stay awaited."""
+        return snapshot.since <= self.since
 
-    def read(self, look: Look, selection: Selection) -> tuple[Self, list[TaskStatus]]:
+    def read(self, snapshot: Snapshot, selection: Selection) -> tuple[Self, list[TaskStatus]]:
         """
-        Read what a look has.
+        Read what a snapshot has.
 
-        :param look: one that covers this cursor
+        :param snapshot: one that covers this cursor
         :param selection: what is wanted
-        :return: how far it is read then, and the accepted completions that are news, oldest first
+        :return: the cursor after it, and the accepted completions that were not read yet, oldest first
         """
-        news = [
+        unread = [
             status
-            for status in look.tasks.values()
+            for status in snapshot.tasks.values()
             if status.is_complete and self._is_new(status) and selection.watches(status)
         ]
-        accepted = [status for status in news if selection.accepts(status)]
+        accepted = [status for status in unread if selection.accepts(status)]
         accepted.sort(key=lambda status: (status.completed or status.created or _created(status), status.id))
-        return self._after(look, selection, max(look.newest - OVERLAP, self.since)), accepted
+        since = max(snapshot.newest - OVERLAP_SECONDS, self.since)
+        return self._after(snapshot, selection, since), accepted
 
     def _is_new(self, status: TaskStatus) -> bool:
         if status.id in self.reported:
             return False
         return status.id in self.awaited or _created(status) >= self.since
 
-    def _after(self, look: Look, selection: Selection, since: int) -> Self:
+    def _after(self, snapshot: Snapshot, selection: Selection, since: int) -> Self:
         reported = {each: created for each, created in self.reported.items() if created >= since}
-        oldest = look.newest - KEPT
-        # One that a look passed over may be there next time.
+        oldest = snapshot.newest - RETENTION_SECONDS
+        # One that is missing from a snapshot may be in the next.
         awaited = {
             each: created
             for each, created in self.awaited.items()
-            if each not in look.tasks and created >= oldest
+            if each not in snapshot.tasks and created >= oldest
         }
-        for status in look.tasks.values():
+        for status in snapshot.tasks.values():
             created = _created(status)
             if not selection.watches(status):
                 continue
@@ -138,28 +142,57 @@ class Cursor:
         return type(self)(since, reported, awaited)
 
     @classmethod
-    def from_json(cls, value: Any) -> Self:
+    def from_json(cls, value: Any, latest: int = _MAX_SECOND) -> Self:
         """
-        Read a cursor from what :meth:`to_json` made.
+        Read a cursor from what :meth:`to_json` made. An entry that can't be one is left out.
 
-        :raises ValueError: it is something else
+        :param value: any JSON value
+        :param latest: the latest credible time, in seconds since 1970
+        :raises ValueError: it is no cursor, or one from the future, which would find nothing until then
         """
-        try:
-            ids = [{str(k): int(v) for k, v in value[name].items()} for name in ("reported", "awaited")]
-            return cls(int(value["since"]), *ids)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"{value!r:.200} is no cursor") from error
+        if not isinstance(value, Mapping) or any(
+            not isinstance(value.get(name), Mapping) for name in ("reported", "awaited")
+        ):
+            raise ValueError(f"{describe(value)} is no cursor")
+        since = _second(value.get("since"), latest)
+        if since is None:
+            raise ValueError(f"a cursor can't begin at {describe(value.get('since'))}")
+        return cls(since, _entries(value["reported"]), _entries(value["awaited"]))
 
     def to_json(self) -> dict[str, Any]:
-        """The cursor as JSON."""
+        """Return the cursor as JSON."""
         return {"since": self.since, "reported": dict(self.reported), "awaited": dict(self.awaited)}
 
 
 def created_second(status: TaskStatus) -> int | None:
-    """When a task was created, in whole seconds since 1970."""
+    """Return when a task was created, in whole seconds since 1970."""
     moment = status.created or status.launched or status.completed
     return None if moment is None else int(moment.timestamp() // 1)
 
 
+def newest_second(tasks: Iterable[TaskStatus], latest: int) -> int:
+    """
+    Return when the newest of some tasks was created, in seconds since 1970; 0 if there is none.
+
+    :param tasks: the tasks
+    :param latest: tasks that were created later than that say nothing about the others, and don't count
+    """
+    return max((second for each in tasks if (second := _created(each)) <= latest), default=0)
+
+
 def _created(status: TaskStatus) -> int:
     return created_second(status) or 0
+
+
+def _second(value: object, latest: int = _MAX_SECOND) -> int | None:
+    number = read_integer(value)
+    return number if number is not None and 0 <= number <= latest else None
+
+
+def _entries(value: Mapping[object, object]) -> dict[str, int]:
+    entries: dict[str, int] = {}
+    for key, created in value.items():
+        task_id, second = usable_id(key), _second(created)
+        if task_id is not None and second is not None:
+            entries[task_id] = second
+    return entries

@@ -119,7 +119,10 @@ def why_not_end(task: Any) -> str | None:
     for name, attribute in AT_THE_END.items():
         if getattr(task, attribute, None):
             return f"{name} is set"
-    mapped = next(task.iter_mapped_dependants(), None)
+    dependants = getattr(task, "iter_mapped_dependants", None)
+    if dependants is None:
+        return "it is mapped"  # the triggerer has less of a mapped task than a worker
+    mapped = next(dependants(), None)
     return f"{mapped.node_id} is mapped over its result" if mapped else None
 
 

@@ -124,12 +124,52 @@ def run(*, quick: bool) -> str:
             _row(half, "p99 s", half.latency(0.99), 7.0),
             _row(half, "requests in 10 s", half.per_10_s, 50),
         ]
-    parts.append(table(REQUIREMENT, required))
+    slow, more = _slow_tenants(quick=quick)
+    parts += [slow, table(REQUIREMENT, required + more)]
     return "\n\n".join(parts)
 
 
-def _wait(contender: Contender, waiting: int) -> Outcome:
-    log.info("%s: %s waiting", contender.name, f"{waiting:,}")
+def _slow_tenants(*, quick: bool) -> tuple[str, list[list[Cell]]]:
+    """Measure with answers that take their time: as many requests have to be in flight as the share needs."""
+    rows: list[list[Cell]] = []
+    required: list[list[Cell]] = []
+    for contender, waiting, limits in (
+        (OURS, 1_000, {0.0: 7.0, 0.3: 7.0, 1.0: 7.0}),
+        (OURS_HALF, 1_000 if quick else 10_000, {0.0: 12.0, 0.3: 12.0, 1.0: 12.0, 3.0: 15.0}),
+        (OTHERS[1], 1_000, {0.3: None, 1.0: None}),
+    ):
+        for delay, limit in limits.items():
+            outcome = _wait(contender, waiting, delay)
+            p99 = outcome.latency(0.99)
+            rows.append(
+                [
+                    contender.name,
+                    f"{waiting:,}",
+                    delay,
+                    outcome.per_10_s,
+                    outcome.refused,
+                    outcome.probe["pause"] * 1000,
+                    _seconds(outcome.latency(0.5)),
+                    _seconds(p99),
+                ]
+            )
+            if limit is not None:
+                required.append(_row(outcome, f"p99 s with answers in {delay} s", p99, limit))
+    head = [
+        "slow tenants",
+        "waiting",
+        "answers in s",
+        "requests in 10 s",
+        "429s",
+        "longest pause, ms",
+        "p50 s",
+        "p99 s",
+    ]
+    return table(head, rows), required
+
+
+def _wait(contender: Contender, waiting: int, delay: float = 0.0) -> Outcome:
+    log.info("%s: %s waiting, answers in %s s", contender.name, f"{waiting:,}", delay)
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     tenant = context.Process(target=_tenant, args=(there,))
@@ -146,10 +186,10 @@ def _wait(contender: Contender, waiting: int) -> Outcome:
 
         def tasks() -> dict[str, Any]:
             # All of them have to be started, and to be looked at once.
-            settled = 5 + waiting * 0.003
+            settled = 5 + waiting * 0.003 + 5 * delay
             first_end, last_end, cut = _ends(waiting)
             appear = contender.trigger == "http_sensor"
-            here.send((appear, waiting, settled + first_end, settled + last_end))
+            here.send((appear, waiting, settled + first_end, settled + last_end, delay))
             now, lives = time.time(), here.recv()
             return {
                 "ids": [task_id for task_id, _ in lives],
@@ -178,7 +218,7 @@ def _tenant(pipe: Connection) -> None:
         # The others take a task that is there for one that has ended.
         first = emulator.add_task("first", launched=86_400, duration=None)
         pipe.send((emulator.url, emulator.connection_uri, token_of(emulator), first.id))
-        appear, waiting, first_end, last_end = pipe.recv()
+        appear, waiting, first_end, last_end, delay = pipe.recv()
         tasks = []
         for number in range(waiting):
             end = random.uniform(first_end, last_end)
@@ -187,6 +227,8 @@ def _tenant(pipe: Connection) -> None:
                 source=f"Source {number % SOURCES}", launched=end - lasts, duration=lasts
             )
             tasks.append((task.id, task.launched + lasts))
+        if delay:
+            emulator.fail(kind="delay", path="/task-status/*", delay=delay)
         pipe.send(tasks)
         pipe.recv()
         pipe.send([(request.at, request.status) for request in emulator.requests if request.api_version])

@@ -28,6 +28,7 @@ from airflow.sdk.log import configure_logging, reset_logging
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_sptasks.triggers.sailpoint import SailPointTaskTrigger
+from airflow_provider_sptasks.waiting.events import ARGUMENTS_VERSION
 
 TICK = 0.005
 
@@ -96,7 +97,8 @@ def http_sensor(given: dict[str, Any], task_id: str) -> BaseTrigger:
 
 def ours(_given: dict[str, Any], task_id: str) -> BaseTrigger:
     return SailPointTaskTrigger(
-        task_id,
+        task_status_id=task_id,
+        version=ARGUMENTS_VERSION,
         not_found_grace=86_400.0,
         accepted_statuses=["SUCCESS", "WARNING"],
         sailpoint_conn_id="sailpoint_default",

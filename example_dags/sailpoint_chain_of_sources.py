@@ -26,6 +26,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     tags=["sailpoint", "example"],
+    doc_md=__doc__,
 ):
     hr = SailPointStartAggregationOperator(task_id="hr", source_name="HR", **HOW)
     active_directory = SailPointStartAggregationOperator(

@@ -29,6 +29,7 @@ with DAG(
     catchup=False,
     params={"dry_run": Param(False, type="boolean", description="Only tell what would be cleared")},
     tags=["sailpoint", "example"],
+    doc_md=__doc__,
 ):
     preview = SailPointClearPendingTasksOperator(task_id="preview", dry_run=True, **STUCK)
 

@@ -24,6 +24,7 @@ with DAG(
     schedule=None,
     params={"source_id": Param(type="string", description="SailPoint's id of the source to aggregate")},
     tags=["sailpoint", "example"],
+    doc_md=__doc__,
 ):
     clear = SailPointClearPendingTasksOperator(
         task_id="clear_stuck",

@@ -20,6 +20,7 @@ with DAG(
     schedule=None,
     params={"task_status_id": Param(type="string", description="SailPoint's id of the task to wait for")},
     tags=["sailpoint", "example"],
+    doc_md=__doc__,
 ):
     gate = SailPointTaskSensor(
         task_id="wait_for_aggregation",

@@ -23,6 +23,7 @@ with DAG(
     catchup=False,
     params={"source": Param("Active Directory", type="string", description="The name of the source")},
     tags=["sailpoint", "example"],
+    doc_md=__doc__,
 ):
     gate = SailPointAggregationSensor(
         task_id="wait_for_aggregation",

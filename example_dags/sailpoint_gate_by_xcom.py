@@ -18,6 +18,7 @@ with DAG(
     schedule=None,
     params={"source_id": Param(type="string", description="SailPoint's id of the source")},
     tags=["sailpoint", "example"],
+    doc_md=__doc__,
 ):
 
     @task

@@ -15,7 +15,7 @@ from airflow.sdk import DAG, task, task_group
 
 from airflow_provider_sptasks.sensors.sailpoint import SailPointTaskSensor
 
-with DAG(dag_id="sailpoint_gate_many", schedule=None, tags=["sailpoint", "example"]):
+with DAG(dag_id="sailpoint_gate_many", schedule=None, tags=["sailpoint", "example"], doc_md=__doc__):
 
     @task
     def running_aggregations() -> list[str]:

@@ -20,6 +20,7 @@ with DAG(
     schedule=None,
     params={"source_name": Param(type="string", description="Name of the source to aggregate")},
     tags=["sailpoint", "example"],
+    doc_md=__doc__,
 ):
     aggregate = SailPointStartAggregationOperator(
         task_id="aggregate",

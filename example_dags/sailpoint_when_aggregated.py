@@ -16,7 +16,9 @@ from airflow_provider_sptasks.assets import aggregation_completed, completed_agg
 
 accounts = Asset(name="sailpoint_accounts", watchers=[aggregation_completed("*", kind="accounts")])
 
-with DAG(dag_id="sailpoint_when_aggregated", schedule=[accounts], tags=["sailpoint", "example"]):
+with DAG(
+    dag_id="sailpoint_when_aggregated", schedule=[accounts], tags=["sailpoint", "example"], doc_md=__doc__
+):
 
     @task
     def what_is_fresh(triggering_asset_events: Any = None) -> list[dict[str, Any]]:

@@ -47,7 +47,7 @@ def triggerer(
     """
     xcoms: dict[str, Any] = {}
 
-    async def asend(message: Any) -> None:
+    def send(message: Any) -> None:
         if refusal is not None:
             raise refusal
         assert (message.dag_id, message.task_id, message.run_id) == ("dag", "gate", "run")
@@ -59,5 +59,5 @@ def triggerer(
         ti.task = task
     trigger.trigger_id = 1
     trigger.task_instance = cast(Any, ti)
-    with mock.patch.object(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(asend=asend), create=True):
+    with mock.patch.object(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=send), create=True):
         yield xcoms

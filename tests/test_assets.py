@@ -10,7 +10,7 @@ from airflow.sdk import DAG, Asset, AssetWatcher
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import BaseEventTrigger
 
-from airflow_provider_sptasks.assets import aggregation_completed, completed_aggregations
+from airflow_provider_sptasks.assets import KINDS, aggregation_completed, completed_aggregations
 
 
 def settings(watcher: AssetWatcher) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def settings(watcher: AssetWatcher) -> dict[str, Any]:
         ),
     ],
 )
-def test_watches_as_told(arguments: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_watches_what_is_asked_for(arguments: dict[str, Any], expected: dict[str, Any]) -> None:
     kwargs = settings(aggregation_completed(**arguments))
     assert {name: kwargs[name] for name in expected} == expected
     assert json.loads(json.dumps(kwargs)) == kwargs
@@ -73,21 +73,68 @@ def test_refuses(arguments: dict[str, Any], complaint: str) -> None:
         aggregation_completed(**arguments)
 
 
-def test_names_tell_what_is_watched_and_differ() -> None:
-    watchers = [
-        aggregation_completed("*"),
-        aggregation_completed("*", kind="any"),
-        aggregation_completed("*", accepted_statuses=None),
-        aggregation_completed(source_name="Café & Söhne"),
-        aggregation_completed([f"source-{number}" for number in range(100)]),
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (
+            {"source_id": "*"},
+            "Account aggregations of every source (sailpoint_default) that ended with SUCCESS or WARNING",
+        ),
+        (
+            {"source_id": "2c91", "kind": "any", "accepted_statuses": None, "sailpoint_conn_id": "prod"},
+            "Aggregations of any kind of source 2c91 (prod) that ended with any status",
+        ),
+        (
+            {"source_name": ("HR", "AD"), "kind": "entitlements", "api_version": "beta"},
+            "Entitlement aggregations of sources 'HR', 'AD' (sailpoint_default, beta) that ended with "
+            "SUCCESS or WARNING",
+        ),
+        (
+            {
+                "source_id": "*",
+                "kind": "machine_identities",
+                "accepted_statuses": "ERROR",
+                "poke_interval": 60,
+            },
+            "Machine identity aggregations of every source (sailpoint_default) that ended with ERROR, polled "
+            "every 60 s",
+        ),
+        ({"source_id": "*", "name": "mine"}, "mine"),
+    ],
+)
+def test_names_say_what_is_watched(arguments: dict[str, Any], name: str) -> None:
+    assert aggregation_completed(**arguments).name == name
+
+
+def test_names_differ_and_stay() -> None:
+    """The same at each parse, ASCII for MySQL, and within what Airflow's column has room for."""
+    every: list[dict[str, Any]] = [
+        {"source_id": "*"},
+        *({"source_id": "*", "kind": kind} for kind in KINDS if kind != "accounts"),
+        {"source_id": "*", "accepted_statuses": None},
+        {"source_id": "*", "accepted_statuses": "SUCCESS"},
+        {"source_id": "*", "api_version": "v1"},
+        {"source_id": "*", "sailpoint_conn_id": "other"},
+        {"source_id": "*", "poke_interval": 14},
+        {"source_id": "HR"},
+        {"source_name": "HR"},
+        {"source_name": "Café & Söhne"},
+        {"source_name": "Cafe & Sohne"},
+        {"source_name": "日本"},
+        {"source_name": "中国"},
+        *({"source_id": [f"source-{n}" for n in range(100)] + [last]} for last in ("a", "b")),
     ]
-    names = [watcher.name for watcher in watchers]
-    assert names[0].startswith("sailpoint_default.accounts.*.")
-    assert names[3].startswith("sailpoint_default.accounts.Caf_S_hne.")
-    assert len(set(names)) == 5
-    assert all(len(name) < 120 and name.isascii() for name in names)
-    assert aggregation_completed("*").name == names[0]
-    assert aggregation_completed("*", name="mine").name == "mine"
+    names = [aggregation_completed(**each).name for each in every]
+    assert len(set(names)) == len(names)
+    assert all(len(name) < 500 and name.isascii() and name.isprintable() for name in names)
+    assert [aggregation_completed(**each).name for each in every] == names
+
+
+@pytest.mark.parametrize(
+    "kind", ["machine_identities", "ai_agents", "datasets", "application_discovery", "accounts", "any"]
+)
+def test_watches_every_kind_of_aggregation(kind: str) -> None:
+    assert settings(aggregation_completed("*", kind=kind))["kind"] == kind
 
 
 def test_airflow_takes_it_for_the_same_again() -> None:
@@ -116,7 +163,11 @@ def test_reads_what_started_a_run() -> None:
     a, b, c = ({"id": name, "completed": f"2026-03-0{day}"} for name, day in (("a", 3), ("b", 1), ("c", 2)))
     events = {
         "one": [event(a, b), event(b)],
-        "two": [event(c), SimpleNamespace(extra={}), SimpleNamespace(extra={"payload": "somebody else's"})],
+        "two": [
+            event(c),
+            SimpleNamespace(extra={}),
+            SimpleNamespace(extra={"payload": "of another provider"}),
+        ],
     }
     assert completed_aggregations(events) == [b, c, a]
     assert completed_aggregations({}) == []

@@ -51,6 +51,13 @@ def test_every_file_has_a_dag(dags: dict[str, DAG]) -> None:
     assert {Path(dag.fileloc).name for dag in dags.values()} == {path.name for path in EXAMPLES}
 
 
+def test_docs_in_the_ui(dags: dict[str, DAG]) -> None:
+    """Airflow's page of a DAG shows the docstring of its file."""
+    for dag in dags.values():
+        path = Path(dag.fileloc)
+        assert (dag.doc_md or "").strip() == ast.get_docstring(ast.parse(path.read_text())), path.name
+
+
 class TestGate:
     def test_opens_and_hands_the_status_on(self, dags: dict[str, DAG], tenant: Emulator) -> None:
         task = tenant.add_task(duration=1)

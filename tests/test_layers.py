@@ -15,46 +15,77 @@ import pytest
 PACKAGE = "airflow_provider_sptasks"
 ROOT = Path(__file__).parent.parent / PACKAGE
 
-# From the bottom up. A module imports only from layers below its own; the modules of a layer don't know
-# each other.
+# From the bottom up, each module once. At run time a module imports from lower layers only; for types, also
+# from its neighbours in the same folder.
 LAYERS = [
-    ["__init__", "client.errors", "client.ids", "client.pacing", "client.reading", "get_provider_info"],
+    # what knows nothing of this package
+    ["__init__", "get_provider_info", "exceptions", "links"],
     [
-        "client.models",
-        "client.models_sources",
-        "client.multipart",
-        "client.retry",
-        "client.auth",
-        "client.versions",
+        "client.connections",
+        "client.errors",
+        "client.ids",
+        "client.locks",
+        "client.reading",
+        "client.stopping",
     ],
-    ["client.http", "client.settings"],
-    ["client.filters"],
-    ["client.sources", "client.tasks"],
-    ["client.launches", "client.transport"],
-    ["client.client", "client.sources_client"],
-    ["client.clearing"],
-    ["client.starting"],
+    ["client.urls", "client.versions"],
+    # the client: data and pure functions
+    ["client.auth", "client.entries", "client.kinds", "client.multipart", "client.pacing", "client.retry"],
+    ["client.http", "client.models", "client.models_sources", "client.settings"],
+    ["client.filters", "client.launches"],
+    ["client.clearing_flow", "client.collecting", "client.intent", "client.sources", "client.tasks"],
+    # the client: what sends, and what is built on it
+    ["client.exchange"],
+    ["client.chunks", "client.paging", "client.transport"],
+    ["client.reader"],
+    ["client.clearing", "client.clock", "client.finding", "client.sources_client"],
+    ["client.newest", "client.starting"],
+    ["client.client"],
     ["client"],
-    ["arguments", "exceptions"],
-    ["completions", "from_trigger", "links", "waiting"],
+    # what Airflow's side shares: arguments, waits, and reading completions
+    ["arguments"],
+    ["completions", "from_trigger"],
+    ["waiting"],
+    ["waiting.queries", "waiting.verdict"],
+    ["waiting.aggregations", "waiting.events", "waiting.progress", "waiting.tasks"],
+    ["waiting.driver"],
+    # what Airflow sees
     ["hooks"],
+    ["hooks.sailpoint"],
     ["triggers"],
+    ["triggers._completions_poll", "triggers._connection", "triggers._subscription", "triggers._watcher"],
+    ["triggers._queue"],
+    ["triggers._feed", "triggers._poller"],
+    ["triggers._base", "triggers._producer"],
+    ["triggers.completions", "triggers.sailpoint"],
     ["sensors", "operators"],
-    ["assets"],
-    ["plugin"],
+    [
+        "sensors._base",
+        "operators._interruptible",
+        "operators._retry_state",
+        "operators._start_messages",
+        "operators._clear_table",
+    ],
+    ["sensors.sailpoint", "operators._account_progress", "operators._clear"],
+    ["operators._worker_run"],
+    ["operators._start_run"],
+    ["operators._start"],
+    ["operators.sailpoint", "assets"],
 ]
+MAX_LINES = 300
 # What is used in some files only. Files are paths in the package, and may be folders.
 ONLY_IN = {
-    "requests": ["client/transport.py", "client/auth.py"],
-    "urllib3": [],
+    "requests": ["client/exchange.py", "client/connections.py"],
+    "urllib3": ["client/exchange.py"],
     "tenacity": ["client/retry.py"],
+    "asgiref": ["triggers"],
     "starlette": ["emulator"],
     "uvicorn": ["emulator"],
     "jsonpatch": ["emulator"],
     "python_multipart": ["emulator"],
     "httpx": [],
     "aiohttp": [],
-    "wtforms": ["hooks"],
+    "wtforms": ["hooks/sailpoint.py"],
 }
 # What one file only may spell: versions, paths, and filters; what is appended to the path of a source.
 OF_THE_API = {
@@ -80,9 +111,29 @@ def module_of(path: Path) -> str:
     return inside(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def imports(path: Path) -> Iterator[tuple[str, int]]:
-    """Every module that a file imports, wherever in it, for types too; ``from a import b`` is ``a.b``."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def users(library: str) -> set[str]:
+    """The files that import a library."""
+    return {
+        inside(path) for path in files() for name, _ in imports(path) if name.partition(".")[0] == library
+    }
+
+
+def imports(path: Path, types: bool = True) -> Iterator[tuple[str, int]]:
+    """
+    Every module that a file imports, wherever in it; ``from a import b`` is ``a.b``.
+
+    :param types: whether those count that it imports for type checkers only
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        id(each)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for each in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types and not types:
+            continue
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -93,8 +144,9 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
             yield from ((each, node.lineno) for each in literals if isinstance(each, str))
 
 
-def own_imports(path: Path) -> Iterator[tuple[str, int]]:
-    for name, line in imports(path):
+def own_imports(path: Path, types: bool = True) -> Iterator[tuple[str, int]]:
+    """Every module of the package that a file imports, or what it imports from one."""
+    for name, line in imports(path, types):
         if name == PACKAGE or name.startswith(f"{PACKAGE}."):
             yield name.removeprefix(f"{PACKAGE}.").removeprefix(PACKAGE) or "__init__", line
 
@@ -114,40 +166,52 @@ def strings(path: Path) -> Iterator[tuple[str, int]]:
             yield node.value, node.lineno
 
 
-def layer(module: str) -> int:
-    """The layer of a module, or of what is imported from it."""
-    for length in range(module.count(".") + 1, 0, -1):
-        name = ".".join(module.split(".")[:length])
-        for rank, names in enumerate(LAYERS):
-            if name in names:
-                return rank
-    raise AssertionError(f"{module} is in no layer: say where it belongs")
+RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 
-def below(module: str, imported: str) -> bool:
-    """Whether a module may import another: from below, or a neighbour in its own folder."""
-    if layer(imported) < layer(module):
-        return True
-    folder = module.partition(".")[0]
-    return folder == imported.partition(".")[0] and folder not in ("client", module)
+def owner(imported: str) -> str:
+    """The module that a name is imported from."""
+    while imported not in RANKS:
+        imported, _, rest = imported.rpartition(".")
+        assert imported, f"{rest} is in no layer: say where it belongs"
+    return imported
 
 
-def test_every_file_has_its_place() -> None:
-    listed = {name for names in LAYERS for name in names}
-    modules = {module_of(path) for path in files() if not inside(path).startswith("emulator/")}
-    assert {each for each in modules if each.startswith("client.")} <= listed
-    assert {each.partition(".")[0] for each in modules} <= listed
+def own_files() -> list[Path]:
+    """The files that have a layer: the emulator is a world of its own."""
+    return [path for path in files() if not inside(path).startswith("emulator/")]
+
+
+def test_every_module_has_one_layer() -> None:
+    listed = [name for names in LAYERS for name in names]
+    modules = {"__init__" if path == ROOT / "__init__.py" else module_of(path) for path in own_files()}
+    assert sorted(listed) == sorted(modules)
 
 
 def test_imports_point_downward() -> None:
     upward = [
         f"{inside(path)}:{line} imports {imported}"
-        for path in files()
-        if not inside(path).startswith("emulator/")
-        for imported, line in own_imports(path)
-        if not below(module_of(path) or "__init__", imported)
+        for path in own_files()
+        for imported, line in own_imports(path, types=False)
+        if RANKS[owner(imported)] >= RANKS[module_of(path)]
     ]
     assert upward == []
+
+
+def test_imports_for_types_point_downward_or_to_neighbours() -> None:
+    upward = [
+        f"{inside(path)}:{line} imports {imported}"
+        for path in own_files()
+        for imported, line in own_imports(path)
+        if RANKS[owner(imported)] >= RANKS[module_of(path)]
+        and owner(imported).partition(".")[0] != module_of(path).partition(".")[0]
+    ]
+    assert upward == []
+
+
+def test_no_file_is_long() -> None:
+    lengths = {inside(path): len(path.read_text(encoding="utf-8").splitlines()) for path in files()}
+    assert {path: length for path, length in lengths.items() if length > MAX_LINES} == {}
 
 
 def test_the_client_knows_no_airflow() -> None:
@@ -172,11 +236,10 @@ def test_the_emulator_knows_neither_the_client_nor_airflow() -> None:
     assert known == []
 
 
-def test_nobody_but_tests_knows_the_emulator() -> None:
+def test_only_tests_know_the_emulator() -> None:
     known = [
         f"{inside(path)}:{line}"
-        for path in files()
-        if not inside(path).startswith("emulator/")
+        for path in own_files()
         for name, line in own_imports(path)
         if name.partition(".")[0] == "emulator"
     ]
@@ -185,31 +248,25 @@ def test_nobody_but_tests_knows_the_emulator() -> None:
 
 @pytest.mark.parametrize(("library", "places"), ONLY_IN.items())
 def test_a_library_is_used_in_its_own_files_only(library: str, places: list[str]) -> None:
-    users = {
-        inside(path) for path in files() for name, _ in imports(path) if name.partition(".")[0] == library
-    }
-    assert [
-        user for user in users if not any(user == each or user.startswith(f"{each}/") for each in places)
-    ] == []
+    elsewhere = [
+        user
+        for user in users(library)
+        if not any(user == each or user.startswith(f"{each}/") for each in places)
+    ]
+    assert elsewhere == []
 
 
-@pytest.mark.parametrize(
-    "library", ["requests", "tenacity", "starlette", "uvicorn", "jsonpatch", "python_multipart"]
-)
+@pytest.mark.parametrize("library", [library for library, places in ONLY_IN.items() if places])
 def test_those_files_do_use_it(library: str) -> None:
     """Or the table above says nothing."""
-    users = {
-        inside(path) for path in files() for name, _ in imports(path) if name.partition(".")[0] == library
-    }
-    assert users
-    assert all(any(user.startswith(each) for user in users) for each in ONLY_IN[library])
+    assert all(any(user.startswith(each) for user in users(library)) for each in ONLY_IN[library])
 
 
 @pytest.mark.parametrize(("home", "pattern"), OF_THE_API.items())
 def test_only_one_file_spells_the_api(home: str, pattern: re.Pattern[str]) -> None:
     spelled = [
         f"{inside(path)}:{line} {text!r}"
-        for path in files("client", "hooks", "sensors", "operators")
+        for path in files("client", "hooks", "sensors", "operators", "triggers", "waiting")
         if inside(path) != home
         for text, line in strings(path)
         if pattern.search(text)
@@ -250,9 +307,52 @@ def test_reading_a_dag_file_loads_no_http() -> None:
     finished = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
     loaded, clearing = json.loads(finished.stdout.splitlines()[-1])
     assert f"{PACKAGE}.sensors.sailpoint" in loaded
-    assert set(loaded) - set(clearing) >= {f"{PACKAGE}.operators._start", f"{PACKAGE}.client.starting"}
+    assert f"{PACKAGE}.operators._start" in set(loaded) - set(clearing), "each operator loads its own"
     heavy = {"requests", "urllib3", "asgiref", "tenacity", "starlette"}
     assert heavy & {name.partition(".")[0] for name in loaded} == set()
     assert [
         name for name in loaded if name.startswith((f"{PACKAGE}.hooks", f"{PACKAGE}.client.client"))
     ] == []
+
+
+ARCHITECTURE = (ROOT.parent / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+
+def described() -> list[str]:
+    """The modules in the tables of the page, in its order."""
+    return [
+        path.removesuffix(".py").replace("/", ".")
+        for column in re.findall(r"^\| (`[^|]+`) \|", ARCHITECTURE, re.MULTILINE)
+        for path in re.findall(r"`([\w/]+\.py)`", column)
+    ]
+
+
+def test_the_page_names_the_modules_that_exist() -> None:
+    modules = {module_of(path) for path in own_files() if path.name != "__init__.py"}
+    assert sorted(described()) == sorted(modules)
+
+
+def test_the_page_names_modules_below_those_that_they_import() -> None:
+    order = {module: place for place, module in enumerate(described())}
+    below = [
+        f"{inside(path)}:{line} imports {imported}"
+        for path in own_files()
+        for imported, line in own_imports(path, types=False)
+        if order.get(owner(imported), -1) >= order.get(module_of(path), len(order))
+    ]
+    assert below == []
+
+
+def test_the_picture_shows_what_exists() -> None:
+    picture = ARCHITECTURE.split("```")[1]
+    for folder in re.findall(r"(\w+)/", picture):
+        assert (ROOT / folder).is_dir(), folder
+    chain = picture.partition("client/ ")[2].partition("requests")[0]
+    for module in re.findall(r"[a-z]+", chain):
+        assert (ROOT / "client" / f"{module}.py").is_file(), module
+    top = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert top - set(re.findall(r"(\w+)/", picture)) == {"emulator"}
+
+
+def test_the_page_is_short() -> None:
+    assert len(ARCHITECTURE.splitlines()) <= 200

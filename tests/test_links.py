@@ -12,7 +12,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.links import LINK_KEY, SailPointAggregationLink
-from airflow_provider_sptasks.sensors._gate import Gate
+from airflow_provider_sptasks.sensors._base import SailPointSensor
 from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSensor, SailPointTaskSensor
 from airflow_provider_sptasks.triggers.sailpoint import SailPointAggregationTrigger, SailPointTaskTrigger
 from tests.conftest import CONNECTION
@@ -45,7 +45,7 @@ def test_bad_admin_url_is_refused() -> None:
         ClientSettings(host="acme", client_id="id", client_secret="secret", ui_url="identity.acme.example")
 
 
-def link(gate: Gate) -> str:
+def link(gate: SailPointSensor) -> str:
     return SailPointAggregationLink().get_link(gate, ti_key=None)  # type: ignore[arg-type]
 
 
@@ -82,7 +82,7 @@ def test_no_link_for_a_task_of_no_source(tenant: Emulator) -> None:
 def test_a_trigger_that_starts_a_task_links_to_the_source(tenant: Emulator, by_source: bool) -> None:
     task = tenant.add_task(launched=-60, duration=1)
     with DAG("dag", schedule=None) as dag:
-        gate: Gate = (
+        gate: SailPointSensor = (
             SailPointAggregationSensor(task_id="gate", source_id=task.source_id, **ZERO_WORKER)
             if by_source
             else SailPointTaskSensor(

@@ -18,16 +18,23 @@ from airflow.sdk import DAG, BaseOperator
 
 from airflow_provider_sptasks.assets import aggregation_completed
 from airflow_provider_sptasks.client.client import TaskStatusClient
+from airflow_provider_sptasks.client.launches import QUEUED
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.sources_client import SourcesClient
 from airflow_provider_sptasks.client.versions import API_VERSIONS
 from airflow_provider_sptasks.emulator import Emulator
-from airflow_provider_sptasks.hooks.sailpoint import _EXTRAS, SailPointHook
+from airflow_provider_sptasks.hooks.sailpoint import _EXTRAS, CONNECTION_GRACE_SECONDS, SailPointHook
 from airflow_provider_sptasks.operators.sailpoint import (
     SailPointClearPendingTasksOperator,
     SailPointStartAggregationOperator,
 )
 from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSensor, SailPointTaskSensor
+from airflow_provider_sptasks.triggers._poller import SETTINGS_REFRESH_SECONDS
+from airflow_provider_sptasks.triggers._queue import REFUSAL_SECONDS as QUEUE_REFUSAL_SECONDS
+from airflow_provider_sptasks.waiting.aggregations import KINDS
+from airflow_provider_sptasks.waiting.driver import REFUSAL_SECONDS
+from airflow_provider_sptasks.waiting.progress import ProgressLogger
+from airflow_provider_sptasks.waiting.queries import SourceQuery, TaskQuery
 from tests.conftest import CONNECTION, ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -69,7 +76,7 @@ def test_first_dag_runs_its_gate(tenant: Emulator) -> None:
     assert gate.poke({"ti": None}).is_done
 
 
-@pytest.mark.parametrize("section", ["Sensor", "Gates by source", "Operator", "Starting aggregations"])
+@pytest.mark.parametrize("section", ["Sensor", "Sensors by source", "Operator", "Starting aggregations"])
 def test_operator_examples_can_be_parsed(section: str) -> None:
     with DAG("readme"):
         for code in blocks("python", SECTIONS[section]):
@@ -100,7 +107,7 @@ def test_hook_example(tenant: Emulator, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_fixture_example(sailpoint_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = blocks("python", SECTIONS["Emulator"])
-    run(code)["test_gate_opens"](sailpoint_emulator, monkeypatch)
+    run(code)["test_sensor_succeeds"](sailpoint_emulator, monkeypatch)
 
 
 def test_scenario_example(tmp_path: Path) -> None:
@@ -143,7 +150,7 @@ def test_shell_commands() -> None:
     [
         ("Connection", "field", set(_EXTRAS)),
         ("Sensor", "argument", arguments(SailPointTaskSensor)),
-        ("Gates by source", "argument", arguments(SailPointAggregationSensor)),
+        ("Sensors by source", "argument", arguments(SailPointAggregationSensor)),
         ("Operator", "argument", arguments(SailPointClearPendingTasksOperator)),
         (FRESH, "argument", set(inspect.signature(aggregation_completed).parameters)),
         ("Starting aggregations", "argument", arguments(SailPointStartAggregationOperator)),
@@ -152,6 +159,40 @@ def test_shell_commands() -> None:
 )
 def test_tables_are_complete(section: str, heading: str, expected: set[str]) -> None:
     assert set(first_column(section, heading)) == expected
+
+
+def test_kinds() -> None:
+    """The table of kinds has them all, and each of SailPoint's names in it is read as that kind."""
+    table = SECTIONS["Sensors by source"].partition("### Kinds")[2].partition("|---|")[2]
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE)
+    assert {kind for kind, _ in rows} | {"any"} == set(KINDS)
+    for kind, names in rows:
+        for name in names.replace("`", "").split(", "):
+            assert TaskStatus.from_json({"id": "1", "uniqueName": name}).kind == kind, name
+    assert TaskStatus.from_json({"id": "1", "type": "CLOUD_UNCORRELATED_REFRESH"}).kind == "other"
+
+
+@pytest.mark.parametrize(
+    "line", ["Waiting for the completion of", "Polling fails, trying again", "Polling works again"]
+)
+def test_log_lines(line: str) -> None:
+    assert f"`{line}" in README
+    assert line in inspect.getsource(ProgressLogger)
+
+
+def test_numbers() -> None:
+    """What the README says in numbers is what the code does."""
+    defaults = {
+        "fails after 15 s": CONNECTION_GRACE_SECONDS == 15,
+        "repeated for 2 minutes": REFUSAL_SECONDS == QUEUE_REFUSAL_SECONDS == 120,
+        "read again every 5 minutes": SETTINGS_REFRESH_SECONDS == 300,
+        "more than 5 minutes before the boundary": QUEUED.total_seconds() == 300,
+        "about 200 tasks in a request": TaskQuery.max_batch == SourceQuery.max_batch == 200,
+    }
+    words = " ".join(README.split())
+    for sentence, holds in defaults.items():
+        assert sentence in words
+        assert holds, sentence
 
 
 def test_client_methods() -> None:
@@ -171,7 +212,7 @@ def test_client_methods() -> None:
     ("section", "operator"),
     [
         ("Sensor", SailPointTaskSensor.__init__),
-        ("Gates by source", SailPointAggregationSensor.__init__),
+        ("Sensors by source", SailPointAggregationSensor.__init__),
         ("Operator", SailPointClearPendingTasksOperator.__init__),
         (FRESH, aggregation_completed),
         ("Starting aggregations", SailPointStartAggregationOperator.__init__),
@@ -179,10 +220,11 @@ def test_client_methods() -> None:
 )
 def test_defaults_in_tables(section: str, operator: Callable[..., Any]) -> None:
     parameters = inspect.signature(operator).parameters
-    told = re.findall(r"^\| `(\w+)` \|.*\| (.+?) \|$", SECTIONS[section], re.MULTILINE)
-    assert len(told) >= 4
-    for name, default in told:
-        others = ("the connection's", "`[operators] default_deferrable`", "tells what it watches")
+    documented = re.findall(r"^\| `(\w+)` \|.*\| (.+?) \|$", SECTIONS[section], re.MULTILINE)
+    documented = [(name, default) for name, default in documented if name in parameters]
+    assert len(documented) >= 4
+    for name, default in documented:
+        others = ("the connection's", "`[operators] default_deferrable`", "says what it watches")
         if default not in others and name != "launched_after":
             actual = str(parameters[name].default).removesuffix(".0").replace("'", '"')
             assert default.strip("`").removesuffix(" s") == actual, name
@@ -193,7 +235,9 @@ def anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in titles}
 
 
-@pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md", "benchmarks/README.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CHANGELOG.md", "benchmarks/README.md", "docs/ARCHITECTURE.md"]
+)
 def test_links_lead_somewhere(document: str) -> None:
     path = ROOT / document
     for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
@@ -207,12 +251,12 @@ def test_links_lead_somewhere(document: str) -> None:
 def test_airflow_has_the_settings() -> None:
     celery: Any = import_module("airflow.providers.celery.get_provider_info")
     known = dict(conf.configuration_description) | celery.get_provider_info()["config"]
-    told = [
+    named = [
         (section.lower(), key.lower()) for section, key in re.findall(r"AIRFLOW__([A-Z_]+?)__(\w+)", README)
     ]
-    told += re.findall(r"`\[(\w+)\] (\w+)`", README)
-    assert len(told) >= 12
-    for section, key in told:
+    named += re.findall(r"`\[(\w+)\] (\w+)`", README)
+    assert len(named) >= 12
+    for section, key in named:
         assert key in known[section]["options"], f"[{section}] {key}"
 
 

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import copy
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Self
 
+from airflow_provider_sptasks.client import finding, newest
 from airflow_provider_sptasks.client import tasks as api
+from airflow_provider_sptasks.client.chunks import ids_that_fit
 from airflow_provider_sptasks.client.clearing import OneClearing
-from airflow_provider_sptasks.client.errors import BadRequestError
-from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, all_of, first_chunk, task_filters
-from airflow_provider_sptasks.client.http import Request, decode_count
-from airflow_provider_sptasks.client.ids import check_id
-from airflow_provider_sptasks.client.launches import Launches
+from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, all_of, task_filters
+from airflow_provider_sptasks.client.http import decode_count
+from airflow_provider_sptasks.client.ids import check_id, check_ids, refuse_single
+from airflow_provider_sptasks.client.launches import AggregationQuery, NewestAggregation
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.pacing import Pacer
+from airflow_provider_sptasks.client.reader import TaskReader
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.stopping import StopFlag
 from airflow_provider_sptasks.client.transport import Transport
-
-TOO_LONG = (400, 414, 431)
-# With more, the request line would be too long: all are read then, and the others passed over.
-MAX_FILTERED_SOURCES = 100
 
 
 class TaskStatusClient:
@@ -42,6 +41,7 @@ class TaskStatusClient:
     :param retry: how long and how often a call is tried
     :param pacer: the pace to keep; ``None`` for the one that the process shares
     :param on_token: told every access token before it is used, so that it can be masked in logs
+    :param clock: tells seconds, monotonic
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class TaskStatusClient:
         retry: RetryPolicy | None = None,
         pacer: Pacer | None = None,
         on_token: Callable[[str], object] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.transport = Transport(settings, retry=retry, pacer=pacer, on_token=on_token)
         self._version = settings.version
-        self._most_ids = _Most()
-        self._most_sources = _Most()
+        self._reader = TaskReader.over(self.transport, clock)
 
     @property
     def settings(self) -> ClientSettings:
@@ -73,9 +73,7 @@ class TaskStatusClient:
 
         :param retry: how long and how often its calls are tried
         """
-        twin = copy.copy(self)
-        twin.transport = self.transport.with_retry(retry)
-        return twin
+        return self._over(self.transport.with_retry(retry))
 
     def with_stop(self, stop: threading.Event) -> TaskStatusClient:
         """
@@ -93,15 +91,27 @@ class TaskStatusClient:
 
         :param pacer: the pace to keep
         """
-        twin = copy.copy(self)
-        twin.transport = self.transport.with_pacer(pacer)
-        return twin
+        return self._over(self.transport.with_pacer(pacer))
 
     def polling(self) -> TaskStatusClient:
         """Return a client for polls, which keep to the settings' ``poll_share`` besides the common pace."""
+        return self._over(self.transport.polling())
+
+    def _over(self, transport: Transport) -> TaskStatusClient:
         twin = copy.copy(self)
-        twin.transport = self.transport.polling()
+        twin.transport = transport
+        twin._reader = self._reader.with_transport(transport)
         return twin
+
+    @property
+    def max_ids(self) -> int:
+        """How many tasks' ids fit in a request: fewer for a while after longer ones were refused."""
+        return ids_that_fit(api.find_tasks, self._version, self._reader.max_ids.value)
+
+    @property
+    def max_sources(self) -> int:
+        """How many sources' ids fit in a request: fewer for a while after longer ones were refused."""
+        return ids_that_fit(api.newest_tasks, self._version, self._reader.max_sources.value)
 
     def close(self) -> None:
         """Close the connections; the client can be used again."""
@@ -121,7 +131,7 @@ class TaskStatusClient:
         :raises NotFoundError: the tenant knows no such task, or it is older than 90 days
         :raises ValueError: the id can't be one
         """
-        return self.transport.call(api.get_task(self._version, task_status_id), api.decode_task)
+        return finding.get_task(self._reader, check_id(task_status_id, "task_status_id"))
 
     def list(
         self,
@@ -138,8 +148,8 @@ class TaskStatusClient:
         """
         Read tasks, page by page as they are consumed (``GET /task-status``).
 
-        The criteria must all hold. On ``beta`` and ``v2024`` the list holds completed tasks only. Tasks that
-        come or go while the pages are read can shift others between pages; a task is yielded once.
+        The criteria must all hold. On ``beta`` and ``v2024`` the list holds completed tasks only. A task is
+        yielded once, though those that come or go while the pages are read shift others between pages.
 
         :param task_status_ids: only these tasks; for many, see :meth:`find`
         :param source_ids: only tasks of these sources
@@ -148,7 +158,9 @@ class TaskStatusClient:
         :param launchers: only tasks of these launchers; on ``v2026`` and ``v1``
         :param filters: a filter expression of your own, as SailPoint documents them
         :param sorters: ``created`` or ``-created`` (newest first)
-        :param page_size: tasks in a page, 1 to 250
+        :param page_size: tasks in a page, 1 to 250; 1 counts as 2. Each page repeats up to 10 tasks of the
+            page before, to notice when the list has shifted
+        :raises UnexpectedPayloadError: the list kept changing while its pages were read
         :raises ValueError: a criterion that this API version doesn't have, or a page size out of range
         """
         for name, values in {
@@ -157,7 +169,7 @@ class TaskStatusClient:
             "completion_statuses": completion_statuses,
             "launchers": launchers,
         }.items():
-            _refuse_single(values, name)
+            refuse_single(values, name)
         if not 1 <= page_size <= MAX_PAGE_SIZE:
             raise ValueError(f"page_size {page_size!r} is out of range. Give 1 to {MAX_PAGE_SIZE}.")
         given = task_filters(
@@ -170,52 +182,23 @@ class TaskStatusClient:
         )
         if given is None:
             return iter(())
-        expression = all_of(given, filters)
-        return self._pages(
-            lambda offset: api.list_tasks(
-                self._version, filters=expression, sorters=sorters, limit=page_size, offset=offset
-            ),
-            page_size,
-        )
+        return finding.list_tasks(self._reader, all_of(given, filters), sorters, page_size)
 
     def find(self, task_status_ids: Iterable[str]) -> dict[str, TaskStatus]:
         """
         Read any number of tasks in as few requests as possible: about 200 ids in each.
 
-        On ``beta`` and ``v2024``, whose list holds completed tasks only, the pending ones are read first.
-        A gateway that refuses long requests gets shorter ones from then on.
+        On ``beta`` and ``v2024``, whose list holds completed tasks only, the others are read by their ids if
+        they are few, and else from the list of pending tasks. A gateway that refuses long requests gets
+        shorter ones for some time.
 
-        :param task_status_ids: SailPoint's ids of the tasks
-        :return: the tasks by id. An id that is missing is unknown, or slipped through while pages were
-            read; only :meth:`get` tells for certain
+        :param task_status_ids: SailPoint's ids of the tasks; they compare without case
+        :return: the tasks by these ids as they were given. The tenant doesn't know an id that is missing
         :raises ValueError: an id can't be one
         """
-        _refuse_single(task_status_ids, "task_status_ids")
-        wanted = dict.fromkeys(check_id(each, "task_status_id") for each in task_status_ids)
-        found: dict[str, TaskStatus] = {}
-        if wanted and not self._version.lists_pending:
-            # In this order a task that ends in between is in both, in the other it would be in neither.
-            found = {task.id: task for task in self.pending() if task.id in wanted}
-        found.update(self._find_listed([each for each in wanted if each not in found]))
-        return found
-
-    def _find_listed(self, task_status_ids: Sequence[str]) -> dict[str, TaskStatus]:
-        """Read those of some tasks that the list of tasks has."""
-        wanted = frozenset(task_status_ids)
-        found: dict[str, TaskStatus] = {}
-        rest = task_status_ids
-        most = self._most_ids.value
-        while rest:
-            chunk = first_chunk(api.find_tasks, self._version, rest, most)
-            try:
-                tasks = self.transport.call(api.find_tasks(self._version, chunk), api.decode_tasks)
-            except BadRequestError as error:
-                most = _half(chunk, error)
-                continue
-            self._most_ids.value = most
-            found.update((task.id, task) for task in tasks if task.id in wanted)
-            rest = rest[len(chunk) :]
-        return found
+        given = check_ids(task_status_ids, "task_status_ids")
+        found = finding.find_tasks(self._reader, {each.casefold(): each for each in given.values()})
+        return {each: found[key] for each, task_id in given.items() if (key := task_id.casefold()) in found}
 
     def created_since(self, since: datetime, task_status_ids: Iterable[str] = ()) -> Iterator[TaskStatus]:
         """
@@ -224,85 +207,44 @@ class TaskStatusClient:
         They are read page by page as they are consumed, the former newest first. On ``beta`` and ``v2024``,
         whose list holds completed tasks only, the pending ones are read first.
 
-        :param since: the instant, aware, at which or after which they were created
-        :param task_status_ids: SailPoint's ids of the others; one that doesn't come is unknown, or slipped
-            through
+        :param since: the time, aware, at which or after which they were created
+        :param task_status_ids: SailPoint's ids of the others; the tenant doesn't know one that doesn't come
+        :raises UnexpectedPayloadError: the list kept changing while its pages were read
         :raises ValueError: an id can't be one
         """
-        _refuse_single(task_status_ids, "task_status_ids")
-        wanted = dict.fromkeys(check_id(each, "task_status_id") for each in task_status_ids)
-        return self._created_since(since, wanted)
+        given = check_ids(task_status_ids, "task_status_ids")
+        return finding.created_since(self._reader, since, {each.casefold(): each for each in given.values()})
 
-    def _created_since(self, since: datetime, wanted: dict[str, None]) -> Iterator[TaskStatus]:
-        pending: dict[str, TaskStatus] = {}
-        if not self._version.lists_pending:
-            # In this order a task that ends in between is in both, in the other it would be in neither.
-            pending = {
-                task.id: task for task in self.pending() if task.id in wanted or _created(task) >= since
-            }
-        for task in self.list(sorters="-created"):
-            if _created(task) < since:
-                break
-            pending.pop(task.id, None)
-            wanted.pop(task.id, None)
-            yield task
-        yield from pending.values()
-        yield from self._find_listed([each for each in wanted if each not in pending]).values()
+    def newest_aggregations(
+        self, queries: Iterable[AggregationQuery]
+    ) -> dict[AggregationQuery, NewestAggregation]:
+        """
+        Read the newest aggregation of each of any number of sources, in as few requests as possible.
+
+        About 200 sources are asked for together, newest first, and no further back than needed. On ``beta``
+        and ``v2024``, whose list holds completed tasks only, the pending ones are read first. What is
+        returned for a query depends on its source only, not on what else is asked for.
+
+        :param queries: what is asked for
+        :return: an answer to each query; an empty one for a source that launched nothing, or is unknown
+        :raises UnexpectedPayloadError: the list kept changing while its pages were read
+        :raises ValueError: an id of a source can't be one
+        """
+        return newest.newest_aggregations(
+            self._reader, {query: check_id(query.source_id, "source_id") for query in queries}
+        )
 
     def aggregations(self, since: Mapping[str, datetime]) -> dict[str, tuple[TaskStatus, ...]]:
         """
-        Read the tasks that sources launched lately, in as few requests as possible.
+        Read all tasks that sources launched lately, as :meth:`newest_aggregations` reads the newest.
 
-        About 200 sources are asked for together, newest first, and no further back than needed. On ``beta``
-        and ``v2024``, whose list holds completed tasks only, the pending ones are read first. A gateway that
-        refuses long requests gets shorter ones from then on.
-
-        :param since: sources' ids, each with the instant, aware, from which on its tasks are wanted. When a
+        :param since: sources' ids, each with the time, aware, from which on its tasks are wanted. When a
             task was launched decides; one that still waits to be launched is wanted too
         :return: for each of these ids the source's tasks, of any kind, newest first; none for a source that
             launched none, or that the tenant doesn't know
-        :raises ValueError: an id can't be one, or an instant has no time zone
+        :raises ValueError: an id can't be one, or a time has no time zone
         """
-        launches = Launches(since)
-        if since and not self._version.lists_pending:
-            # In this order a task that ends in between is in both, in the other it would be in neither.
-            launches.add(self.pending(launches.source_ids))
-        rest = launches.source_ids
-        most = self._most_sources.value
-        while rest:
-            chunk = first_chunk(api.newest_tasks, self._version, rest, most)
-            try:
-                again = self._read_newest(chunk, launches)
-            except BadRequestError as error:
-                most = _half(chunk, error)
-                continue
-            self._most_sources.value = most
-            rest = [*again, *rest[len(chunk) :]]
-        return launches.by_source()
-
-    def _read_newest(self, source_ids: Sequence[str], launches: Launches) -> Sequence[str]:
-        """
-        Read the tasks of some sources, as far back as they are wanted.
-
-        :return: the sources to ask for again, without the others: when they are half of them or fewer, so
-            that a source of which much is wanted doesn't make that much of the others be read
-        """
-        offset = repeated = 0
-        seen: set[str] = set()
-        while True:
-            request = api.newest_tasks(self._version, source_ids, offset=offset)
-            tasks, length = self.transport.call(request, api.decode_page)
-            launches.add(tasks)
-            repeated = 0 if {task.id for task in tasks} - seen else repeated + 1
-            # Newly launched tasks shift the others, once perhaps by a whole page; twice means that the
-            # offset is not heeded.
-            if length < MAX_PAGE_SIZE or repeated == 2:
-                return []
-            seen.update(task.id for task in tasks)
-            unfinished = launches.unfinished(source_ids, tasks)
-            if len(unfinished) <= len(source_ids) // 2:
-                return unfinished
-            offset += length
+        return newest.launched_tasks(self._reader, since, check_ids(since, "source_ids"))
 
     def pending(self, source_ids: Sequence[str] | None = None) -> Iterator[TaskStatus]:
         """
@@ -312,22 +254,14 @@ class TaskStatusClient:
         /task-status/pending-tasks``. Not only aggregations: refreshes, deletions and others too.
 
         :param source_ids: only tasks of these sources
+        :raises UnexpectedPayloadError: the list kept changing while its pages were read
+        :raises ValueError: an id can't be one
         """
-        _refuse_single(source_ids, "source_ids")
-        wanted = None if source_ids is None else {each.casefold() for each in source_ids}
-        if self._version.lists_pending:
-            narrow = source_ids if wanted is not None and len(wanted) <= MAX_FILTERED_SOURCES else None
-            tasks = self.list(pending=True, source_ids=narrow, sorters="created")
-        else:
-            tasks = self._pages(lambda offset: api.pending_tasks(self._version, offset=offset))
-        return (task for task in tasks if wanted is None or (task.source_id or "").casefold() in wanted)
+        wanted = None if source_ids is None else check_ids(source_ids, "source_ids").values()
+        return finding.pending_tasks(self._reader, wanted)
 
     def count_pending(self) -> int:
-        """
-        Count the tasks that have not ended, without reading them.
-
-        ``HEAD /task-status/pending-tasks`` where the version has it.
-        """
+        """Count the tasks that have not ended: ``HEAD /task-status/pending-tasks`` where there is that."""
         return self.transport.call(api.count_pending_tasks(self._version), decode_count)
 
     def update(self, task_status_id: str, operations: Sequence[Mapping[str, Any]]) -> TaskStatus:
@@ -341,9 +275,9 @@ class TaskStatusClient:
         :return: the task after the change
         :raises ForbiddenError: the credentials are no user's, or lack ``idn:task-management:write``
         """
-        return self.transport.call(
-            api.update_task(self._version, task_status_id, operations), api.decode_task
-        )
+        task_id = check_id(task_status_id, "task_status_id")
+        request = api.update_task(self._version, task_id, operations)
+        return self.transport.call(request, partial(api.decode_task, task_status_id=task_id))
 
     def clear(
         self, task_status_id: str, completion_status: str = "Error", completed: datetime | None = None
@@ -361,40 +295,3 @@ class TaskStatusClient:
         """
         operations = api.clear_operations(completion_status, completed or datetime.now(UTC))
         return OneClearing(self, task_status_id, operations).run()
-
-    def _pages(
-        self, request_at: Callable[[int], Request], page_size: int = MAX_PAGE_SIZE
-    ) -> Iterator[TaskStatus]:
-        seen: set[str] = set()
-        offset = 0
-        while True:
-            page = self.transport.call(request_at(offset), api.decode_tasks)
-            new = [task for task in page if task.id not in seen]
-            seen.update(task.id for task in new)
-            yield from new
-            if len(page) < page_size or not new:  # nothing new: the offset is not heeded
-                return
-            offset += len(page)
-
-
-@dataclass
-class _Most:
-    """How many ids a request may have, learnt from what the tenant, or a gateway before it, refuses."""
-
-    value: int = MAX_PAGE_SIZE
-
-
-def _half(ids: Sequence[str], error: BadRequestError) -> int:
-    """Say how many ids to try instead of these, if the request may have been refused for its length."""
-    if error.status not in TOO_LONG or len(ids) == 1:
-        raise error
-    return len(ids) // 2
-
-
-def _created(task: TaskStatus) -> datetime:
-    return task.created or datetime.max.replace(tzinfo=UTC)
-
-
-def _refuse_single(values: Iterable[str] | None, name: str) -> None:
-    if isinstance(values, str):
-        raise ValueError(f"{name} is one string, {values[:80]!r}. Give a list.")

@@ -8,13 +8,12 @@ and standard collection parameters.
 from __future__ import annotations
 
 import json
-import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from airflow_provider_sptasks.client.errors import (
@@ -30,12 +29,11 @@ from airflow_provider_sptasks.client.errors import (
     UnexpectedPayloadError,
 )
 from airflow_provider_sptasks.client.multipart import Form
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
+from airflow_provider_sptasks.client.reading import read_text
 
 LONGEST_BAN = 1_200.0
+# Of a count; what has more is none.
+MAX_DIGITS = 18
 
 READ_SCOPE = "idn:task-management:read"
 
@@ -144,21 +142,10 @@ def decode_list(request: Request, response: Response) -> list[Any]:
     return payload
 
 
-def decode_entries(request: Request, entries: Sequence[Any], decode: Callable[[object], T]) -> list[T]:
-    """Read what can be read of the entries of a list."""
-    found = []
-    for entry in entries:
-        try:
-            found.append(decode(entry))
-        except UnexpectedPayloadError as error:  # it must not keep the others from being seen
-            log.warning("%s %s: passed over an entry. %s", request.method, request.path, error)
-    return found
-
-
 def decode_count(request: Request, response: Response) -> int:
     """Read ``X-Total-Count``; 204 without it is none."""
     text = response.headers.get("x-total-count", "0" if response.status == 204 else "")
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > MAX_DIGITS:
         raise UnexpectedPayloadError(
             f"{request.method} {request.path} was answered without a usable X-Total-Count: {text!r:.80}"
         )
@@ -298,4 +285,4 @@ def error_text(payload: Mapping[str, Any]) -> str | None:
 
 
 def _string(value: object) -> str | None:
-    return value.strip()[:500] or None if isinstance(value, str) else None
+    return read_text(value) if isinstance(value, str) else None

@@ -2,75 +2,31 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
+from itertools import islice
 from typing import Any, Self
 
 from airflow_provider_sptasks.client.errors import UnexpectedPayloadError
+from airflow_provider_sptasks.client.ids import usable_id
+from airflow_provider_sptasks.client.kinds import STARTABLE_KINDS, CompletionStatus, TaskKind, kind_of
 from airflow_provider_sptasks.client.reading import (
-    MAX_TEXT,
-    cut,
-    letters,
-    read_instant,
+    MAX_NAME,
+    describe,
+    printable,
+    read_datetime,
     read_mapping,
-    read_number,
+    read_name,
+    read_percent,
+    read_plain,
     read_text,
-    shown,
 )
+
+__all__ = ["STARTABLE_KINDS", "CompletionStatus", "TaskKind", "TaskStatus", "read_messages"]
 
 MAX_MESSAGES = 10
 MAX_ATTRIBUTES = 50
-
-
-class CompletionStatus(StrEnum):
-    """
-    How a task ended.
-
-    The API documents ``SUCCESS WARNING ERROR TERMINATED TEMPERROR`` and is seen to send other spellings
-    (``Success``, ``TEMP_ERROR``), which :meth:`parse` understands. ``UNKNOWN`` is any other text: the task
-    has ended, but nobody can say how, so it never counts as a success.
-    """
-
-    SUCCESS = "SUCCESS"
-    WARNING = "WARNING"
-    ERROR = "ERROR"
-    TERMINATED = "TERMINATED"
-    TEMPERROR = "TEMPERROR"
-    UNKNOWN = "UNKNOWN"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """
-        Read a status, whatever its case, underscores and spaces.
-
-        :param text: as the API or a DAG author spells it
-        :return: the status; ``UNKNOWN`` for what the API doesn't document
-        """
-        name = re.sub(r"[\s_-]", "", text).upper()
-        return cls(name) if name in cls.__members__ else cls("UNKNOWN")
-
-
-class TaskKind(StrEnum):
-    """What a task does, told from its name: the API's ``type`` is ``QUARTZ`` for all of them."""
-
-    ACCOUNTS = "accounts"
-    ENTITLEMENTS = "entitlements"
-    UNCORRELATED_ACCOUNTS = "uncorrelated_accounts"
-    OTHER = "other"
-
-
-# The first match decides: "Cloud Process Uncorrelated Accounts" also speaks of accounts.
-_KIND_MARKS = (
-    ("uncorrelated", TaskKind.UNCORRELATED_ACCOUNTS),
-    ("groupaggregation", TaskKind.ENTITLEMENTS),
-    ("entitlementaggregation", TaskKind.ENTITLEMENTS),
-    ("entitlementimport", TaskKind.ENTITLEMENTS),
-    ("accountaggregation", TaskKind.ACCOUNTS),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +34,9 @@ class TaskStatus:
     """
     One task of a tenant, as it was when it was read.
 
-    Made by :meth:`from_json`. A field that the answer lacks, or that has a shape nobody documented, is
-    ``None`` or empty; only a task without an id is refused.
+    Made by :meth:`from_json`. A field that the answer lacks, or that has an undocumented shape, is ``None``
+    or empty; only a task without a usable id is refused. All but ``raw`` is bounded, printable and storable:
+    strings have up to 500 characters (names 200), times lie between 1970 and 2200, integers have 64 bits.
 
     :param id: SailPoint's id of the task
     :param unique_name: name of the task, such as ``Cloud Account Aggregation``
@@ -94,10 +51,10 @@ class TaskStatus:
     :param completion_status_text: the same as the API spelled it
     :param progress: what the task is doing, such as ``Completed 120 of 400``
     :param percent_complete: 0 to 100
-    :param messages: texts of the task's messages, in English where it can be had
-    :param attributes: the task's counters and settings
+    :param messages: up to 10 texts of the task's messages, in English where it can be had
+    :param attributes: up to 50 of the task's counters and settings, plain values only
     :param kind: what the task does
-    :param raw: the whole answer
+    :param raw: the whole answer as it came; no part of comparisons, representations and :meth:`to_json`
     """
 
     id: str
@@ -167,32 +124,35 @@ class TaskStatus:
         :raises UnexpectedPayloadError: it is no object, or has no id
         """
         if not isinstance(payload, Mapping):
-            raise UnexpectedPayloadError(f"A task status should be a JSON object, not {shown(payload)}")
-        task_id = read_text(payload.get("id"))
-        if task_id is None or len(task_id) > MAX_TEXT:
-            raise UnexpectedPayloadError(f"A task status without a usable id came: {shown(dict(payload))}")
+            raise UnexpectedPayloadError(f"A task status should be a JSON object, not {describe(payload)}")
+        task_id = usable_id(payload.get("id"))
+        if task_id is None:
+            raise UnexpectedPayloadError(
+                f"A task status without a usable id came: {describe(payload.get('id'))} "
+                f"in a {describe(payload)}"
+            )
         target = read_mapping(payload.get("target"))
         attributes = read_mapping(payload.get("attributes"))
-        status = read_text(payload.get("completionStatus"))
-        unique_name = read_text(payload.get("uniqueName")) or read_text(payload.get("name"))
-        definition = read_text(read_mapping(payload.get("taskDefinitionSummary")).get("uniqueName"))
+        status = read_name(payload.get("completionStatus"))
+        unique_name = read_name(payload.get("uniqueName")) or read_name(payload.get("name"))
+        definition = read_name(read_mapping(payload.get("taskDefinitionSummary")).get("uniqueName"))
         return cls(
             id=task_id,
             unique_name=unique_name or definition,
             description=read_text(payload.get("description")),
-            launcher=read_text(payload.get("launcher")),
-            target_id=read_text(target.get("id")) or read_text(attributes.get("appId")),
-            target_name=read_text(target.get("name")),
-            created=read_instant(payload.get("created")),
-            launched=read_instant(payload.get("launched")),
-            completed=read_instant(payload.get("completed")),
+            launcher=read_name(payload.get("launcher")),
+            target_id=read_name(target.get("id")) or read_name(attributes.get("appId")),
+            target_name=read_name(target.get("name")),
+            created=read_datetime(payload.get("created")),
+            launched=read_datetime(payload.get("launched")),
+            completed=read_datetime(payload.get("completed")),
             completion_status=CompletionStatus.parse(status) if status else None,
             completion_status_text=status,
             progress=read_text(payload.get("progress")),
-            percent_complete=read_number(payload.get("percentComplete")),
-            messages=tuple(_messages(payload.get("messages"))),
-            attributes=dict(attributes),
-            kind=_kind(payload.get("kind"), unique_name, definition),
+            percent_complete=read_percent(payload.get("percentComplete")),
+            messages=tuple(read_messages(payload.get("messages"))),
+            attributes=dict(islice(_plain_items(attributes), MAX_ATTRIBUTES)),
+            kind=kind_of(payload.get("kind"), unique_name, definition, read_name(payload.get("type"))),
             raw=dict(payload),
         )
 
@@ -200,28 +160,52 @@ class TaskStatus:
         """
         The task status as small JSON, with the API's field names, for XComs and trigger events.
 
-        At most 10 messages of 500 characters and 50 attributes with plain values; ``raw`` is left out. A
-        documented ``completionStatus`` is in capitals whatever the tenant's spelling, times are ISO 8601
-        in UTC, and ``kind`` and ``duration`` (seconds) are added.
+        ``raw`` is left out. A documented ``completionStatus`` is in capitals whatever the tenant's spelling,
+        times are ISO 8601 in UTC, and ``kind`` and ``duration`` (seconds) are added.
         """
         known = self.completion_status not in (None, CompletionStatus.UNKNOWN)
         return {
             "id": self.id,
             "kind": self.kind.value,
-            "uniqueName": cut(self.unique_name),
-            "description": cut(self.description),
-            "launcher": cut(self.launcher),
-            "target": {"id": cut(self.target_id), "name": cut(self.target_name)},
+            "uniqueName": self.unique_name,
+            "description": self.description,
+            "launcher": self.launcher,
+            "target": {"id": self.target_id, "name": self.target_name},
             "created": _iso(self.created),
             "launched": _iso(self.launched),
             "completed": _iso(self.completed),
             "duration": self.duration.total_seconds() if self.duration is not None else None,
-            "completionStatus": str(self.completion_status) if known else cut(self.completion_status_text),
-            "progress": cut(self.progress),
+            "completionStatus": str(self.completion_status) if known else self.completion_status_text,
+            "progress": self.progress,
             "percentComplete": self.percent_complete,
-            "messages": [cut(message) for message in self.messages[:MAX_MESSAGES]],
-            "attributes": dict(_plain_items(self.attributes)),
+            "messages": list(self.messages),
+            "attributes": dict(self.attributes),
         }
+
+
+def read_messages(value: object) -> list[str]:
+    """
+    Read the texts of a task's messages.
+
+    :param value: any JSON value; what has an undocumented shape is passed over
+    """
+    texts: list[str] = []
+    for item in value if isinstance(value, (list, tuple)) else ():
+        message = read_mapping(item)
+        localized = message.get("localizedText")  # an object, or a plain text in the answers of load-accounts
+        places = (
+            item,
+            read_mapping(localized).get("message"),
+            localized,
+            message.get("text"),
+            message.get("key"),
+        )
+        text = next((text for place in places if isinstance(place, str) and (text := read_text(place))), None)
+        if text:
+            texts.append(text)
+        if len(texts) == MAX_MESSAGES:
+            break
+    return texts
 
 
 def _rounded(duration: timedelta) -> timedelta:
@@ -232,34 +216,8 @@ def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None
 
 
-def _messages(value: object) -> Iterable[str]:
-    for item in value if isinstance(value, (list, tuple)) else ():
-        if isinstance(item, str):
-            text = read_text(item)
-        else:
-            message = read_mapping(item)
-            localized = read_mapping(message.get("localizedText"))
-            texts = (localized.get("message"), message.get("text"), message.get("key"))
-            text = next(filter(None, map(read_text, texts)), None)
-        if text:
-            yield text
-
-
 def _plain_items(attributes: Mapping[str, Any]) -> Iterable[tuple[str, str | int | float | bool]]:
-    plain = ((key, value) for key, value in attributes.items() if isinstance(value, (str, int, float, bool)))
-    for _, (key, value) in zip(range(MAX_ATTRIBUTES), plain, strict=False):
-        if isinstance(value, float) and not math.isfinite(value):
-            continue
-        yield cut(str(key)) or "", (cut(value) or "") if isinstance(value, str) else value
-
-
-def _kind(written: object, *names: str | None) -> TaskKind:
-    """Tell the kind from the task's names, unless :meth:`TaskStatus.to_json` has written it down."""
-    if isinstance(written, str) and written in [kind.value for kind in TaskKind]:
-        return TaskKind(written)
-    for name in names:
-        spelled = letters(name)
-        for mark, kind in _KIND_MARKS:
-            if mark in spelled:
-                return kind
-    return TaskKind.OTHER
+    for name, value in attributes.items():
+        plain = read_plain(value)
+        if plain is not None:
+            yield printable(str(name), MAX_NAME), plain

@@ -8,7 +8,14 @@ from datetime import datetime
 from typing import Any, Self
 
 from airflow_provider_sptasks.client.errors import UnexpectedPayloadError
-from airflow_provider_sptasks.client.reading import letters, read_instant, read_number, read_text, shown
+from airflow_provider_sptasks.client.ids import usable_id
+from airflow_provider_sptasks.client.reading import (
+    describe,
+    letters,
+    read_datetime,
+    read_name,
+    read_number,
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,7 @@ class Source:
     :param name: name of the source, such as ``Active Directory``
     :param type: what it connects to, such as ``Active Directory - Direct`` or ``DelimitedFile``
     :param delimited_file: whether its aggregations take a CSV file
-    :param raw: the whole answer
+    :param raw: the whole answer as it came
     """
 
     id: str
@@ -39,19 +46,22 @@ class Source:
         Read a source from the API's JSON.
 
         :param payload: the decoded JSON object
-        :raises UnexpectedPayloadError: it is no object, or has no id or no name
+        :raises UnexpectedPayloadError: it is no object, or lacks a usable id or a name
         """
         if not isinstance(payload, Mapping):
-            raise UnexpectedPayloadError(f"A source should be a JSON object, not {shown(payload)}")
-        source_id, name = read_text(payload.get("id")), read_text(payload.get("name"))
+            raise UnexpectedPayloadError(f"A source should be a JSON object, not {describe(payload)}")
+        source_id, name = usable_id(payload.get("id")), read_name(payload.get("name"))
         if source_id is None or name is None:
-            raise UnexpectedPayloadError(f"A source without id and name came: id {source_id}, name {name}")
+            raise UnexpectedPayloadError(
+                f"A source without a usable id and a name came: {describe(payload.get('id'))}, named "
+                f"{describe(payload.get('name'))}"
+            )
         makes = (payload.get(each) for each in ("type", "connector", "connectorImplementationId"))
         return cls(
             id=source_id,
             name=name,
-            type=read_text(payload.get("type")),
-            delimited_file=any(letters(read_text(make)).startswith("delimitedfile") for make in makes),
+            type=read_name(payload.get("type")),
+            delimited_file=any(letters(read_name(make)).startswith("delimitedfile") for make in makes),
             raw=dict(payload),
         )
 
@@ -102,13 +112,13 @@ class AggregationProgress:
         :param payload: the decoded JSON object
         :raises UnexpectedPayloadError: it is no object, or has no status
         """
-        if not isinstance(payload, Mapping) or (status := read_text(payload.get("status"))) is None:
+        if not isinstance(payload, Mapping) or (status := read_name(payload.get("status"))) is None:
             raise UnexpectedPayloadError(
-                f"The status of an aggregation should be a JSON object with a status, not {shown(payload)}"
+                f"The status of an aggregation should be a JSON object with a status, not {describe(payload)}"
             )
         return cls(
             status=status.upper(),
-            start=read_instant(payload.get("start")),
+            start=read_datetime(payload.get("start")),
             total_accounts=read_number(payload.get("totalAccounts")),
             processed_accounts=read_number(payload.get("processedAccounts")),
             total_accounts_marked_for_deletion=read_number(payload.get("totalAccountsMarkedForDeletion")),

@@ -7,19 +7,19 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_sptasks.client.entries import Page, read_page
 from airflow_provider_sptasks.client.errors import AggregationRunningError, UnexpectedPayloadError
 from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, equals, one_of
 from airflow_provider_sptasks.client.http import (
     Request,
     Response,
-    decode_entries,
     decode_json,
     decode_list,
     error_text,
     scope_hint,
 )
-from airflow_provider_sptasks.client.ids import check_id
-from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
+from airflow_provider_sptasks.client.ids import usable_id
+from airflow_provider_sptasks.client.models import TaskKind, TaskStatus, read_messages
 from airflow_provider_sptasks.client.models_sources import AggregationProgress, Source
 from airflow_provider_sptasks.client.multipart import Form, Upload
 from airflow_provider_sptasks.client.versions import ApiVersion
@@ -100,7 +100,7 @@ def start_aggregation(
 
 def get_progress(version: ApiVersion, task_status_id: str) -> Request:
     """Ask how an account aggregation goes on."""
-    task = quote(check_id(task_status_id, "task_status_id"), safe="")
+    task = quote(task_status_id, safe="")
     return Request(
         "GET",
         f"{version.account_aggregations}/{task}/status",
@@ -109,14 +109,24 @@ def get_progress(version: ApiVersion, task_status_id: str) -> Request:
     )
 
 
-def decode_source(request: Request, response: Response) -> Source:
-    """Read the answer to a request for one source."""
-    return Source.from_json(decode_json(request, response))
+def decode_source(request: Request, response: Response, source_id: str) -> Source:
+    """
+    Read the answer to a request for one source.
+
+    :param source_id: the source's id
+    :raises UnexpectedPayloadError: it is about another source: something on the way mixes answers up
+    """
+    source = Source.from_json(decode_json(request, response))
+    if source.id.casefold() != source_id.casefold():
+        raise UnexpectedPayloadError(
+            f"{request.method} {request.path} was answered with another source, {source.id}"
+        )
+    return source
 
 
-def decode_sources(request: Request, response: Response) -> list[Source]:
+def decode_sources(request: Request, response: Response) -> Page[Source]:
     """Read the answer to a request for sources."""
-    return decode_entries(request, decode_list(request, response), Source.from_json)
+    return read_page(decode_list(request, response), Source.from_json)
 
 
 def decode_progress(request: Request, response: Response) -> AggregationProgress:
@@ -143,7 +153,9 @@ def decode_started(request: Request, response: Response, source_id: str, kind: T
     wrapped = payload.get("task")
     answer: Mapping[str, Any] = wrapped if isinstance(wrapped, dict) else payload
     if not answer.get("id"):
-        raise AggregationRunningError(source_id, error_text(payload) or error_text(answer))
+        # The refusal is documented as messages of the task, whose localized text is a plain one.
+        texts = (error_text(payload), error_text(answer), *read_messages(answer.get("messages")))
+        raise AggregationRunningError(source_id, next(filter(None, texts), None))
     task = TaskStatus.from_json(answer)
     return replace(
         task,
@@ -153,9 +165,15 @@ def decode_started(request: Request, response: Response, source_id: str, kind: T
 
 
 def source_page(admin_url: str, source_id: str) -> str:
-    """Return the URL of a source's page in the administration UI."""
-    return f"{admin_url}/ui/a/admin/connections/sources/{quote(check_id(source_id, 'source_id'), safe='')}"
+    """
+    Return the URL of a source's page in the administration UI.
+
+    :param source_id: the id, perhaps as a task's target has it
+    :return: empty for what can't be the id of a source
+    """
+    source = usable_id(source_id)
+    return f"{admin_url}/ui/a/admin/connections/sources/{quote(source, safe='')}" if source else ""
 
 
 def _source_path(version: ApiVersion, source_id: str) -> str:
-    return f"{version.sources}/{quote(check_id(source_id, 'source_id'), safe='')}"
+    return f"{version.sources}/{quote(source_id, safe='')}"

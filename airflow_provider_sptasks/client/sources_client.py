@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
 
 from airflow_provider_sptasks.client import sources as api
+from airflow_provider_sptasks.client.chunks import ChunkSize, send_in_chunks
+from airflow_provider_sptasks.client.entries import Page, PassedOver
 from airflow_provider_sptasks.client.errors import (
     APIError,
     NotFoundError,
@@ -16,7 +18,7 @@ from airflow_provider_sptasks.client.errors import (
     SourceNotUniqueError,
     UnauthorizedError,
 )
-from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, first_chunk
+from airflow_provider_sptasks.client.http import Request
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
 from airflow_provider_sptasks.client.models_sources import AggregationProgress, Source
@@ -38,6 +40,8 @@ class SourcesClient:
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
+        self._max_ids = ChunkSize()
+        self._passed_over = PassedOver()
 
     def with_retry(self, retry: RetryPolicy) -> SourcesClient:
         """
@@ -57,9 +61,10 @@ class SourcesClient:
         :raises SourceNotFoundError: the tenant has no such source
         :raises ValueError: the id can't be one
         """
-        request = api.get_source(self.transport.version, source_id)
+        wanted = check_id(source_id, "source_id")
+        request = api.get_source(self.transport.version, wanted)
         try:
-            return self.transport.call(request, api.decode_source)
+            return self.transport.call(request, partial(api.decode_source, source_id=wanted))
         except NotFoundError as error:
             raise SourceNotFoundError(f"with the id {source_id}") from error
 
@@ -76,8 +81,8 @@ class SourcesClient:
         if not wanted:
             raise ValueError("The name of the source is empty.")
         request = api.find_sources(self.transport.version, wanted)
-        answer = self.transport.call(request, api.decode_sources)
-        found = [source for source in answer if source.name.casefold() == wanted.casefold()]
+        answer = self._page(request)
+        found = [source for source in answer.items if source.name.casefold() == wanted.casefold()]
         if not found:
             raise SourceNotFoundError(f"named {wanted!r}")
         if len(found) > 1:
@@ -89,7 +94,7 @@ class SourcesClient:
         Return the URL of a source's page in the administration UI.
 
         :param source_id: SailPoint's id of the source
-        :raises ValueError: the id can't be one
+        :return: empty for what can't be the id of a source
         """
         return api.source_page(self.transport.settings.admin_url, source_id)
 
@@ -102,22 +107,25 @@ class SourcesClient:
         :param source_ids: SailPoint's ids of the sources
         :raises ValueError: an id can't be one
         """
-        rest = [check_id(each, "source_id") for each in source_ids]
-        unknown = set(rest)
-        while rest:
-            chunk = first_chunk(api.sources_with_ids, self.transport.version, rest, MAX_PAGE_SIZE)
-            try:
-                found = self.transport.call(
-                    api.sources_with_ids(self.transport.version, chunk), api.decode_sources
-                )
-            except APIError as error:
-                if error.retryable or isinstance(error, UnauthorizedError):
-                    raise
-                return set()
-            known = {source.id.casefold() for source in found}
-            unknown -= {each for each in chunk if each.casefold() in known}
-            rest = rest[len(chunk) :]
-        return unknown
+        wanted = {each.casefold(): each for each in (check_id(each, "source_id") for each in source_ids)}
+        version = self.transport.version
+        known: set[str] = set()
+
+        def send(chunk: Sequence[str]) -> None:
+            known.update(key.casefold() for key in self._page(api.sources_with_ids(version, chunk)).keys)
+
+        try:
+            send_in_chunks(api.sources_with_ids, version, list(wanted.values()), self._max_ids, send)
+        except APIError as error:
+            if error.retryable or isinstance(error, UnauthorizedError):
+                raise
+            return set()
+        return {each for folded, each in wanted.items() if folded not in known}
+
+    def _page(self, request: Request) -> Page[Source]:
+        page = self.transport.call(request, api.decode_sources)
+        self._passed_over.note(f"{request.method} {request.path}", page)
+        return page
 
     def start_aggregation(
         self,
@@ -144,13 +152,12 @@ class SourcesClient:
         :raises ValueError: an argument can't be right; nothing was sent
         """
         kind = TaskKind(kind)
+        source_id = check_id(source_id, "source_id")
         with nullcontext() if file is None else Upload(file) as upload:
             request = api.start_aggregation(
                 self.transport.version, source_id, kind, upload, disable_optimization=disable_optimization
             )
-            return self.transport.call(
-                request, partial(api.decode_started, source_id=source_id.strip(), kind=kind)
-            )
+            return self.transport.call(request, partial(api.decode_started, source_id=source_id, kind=kind))
 
     def aggregation_status(self, task_status_id: str) -> AggregationProgress | None:
         """
@@ -160,7 +167,7 @@ class SourcesClient:
         :return: ``None`` for what is no account aggregation, or ended more than about an hour ago
         :raises ValueError: the id can't be one
         """
-        request = api.get_progress(self.transport.version, task_status_id)
+        request = api.get_progress(self.transport.version, check_id(task_status_id, "task_status_id"))
         try:
             progress = self.transport.call(request, api.decode_progress)
         except NotFoundError:

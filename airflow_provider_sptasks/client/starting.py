@@ -5,16 +5,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from airflow_provider_sptasks.client.clearing import stoppable
-from airflow_provider_sptasks.client.errors import AggregationRunningError, AmbiguousError, SailPointError
+from airflow_provider_sptasks.client.clock import clock_lead
+from airflow_provider_sptasks.client.errors import (
+    AggregationRunningError,
+    AmbiguousError,
+    NotSentError,
+    SailPointError,
+)
+from airflow_provider_sptasks.client.intent import Intent, Outcome, StartResult, start_of
 from airflow_provider_sptasks.client.launches import QUEUED
-from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
+from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
 
 if TYPE_CHECKING:
     from airflow_provider_sptasks.client.client import TaskStatusClient
@@ -23,13 +30,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# An aggregation whose start nobody answered shows within this many seconds, or was not started.
-SHOWS_WITHIN = 15.0
-# How far back to look for what the source launched before, by a clock that is not the tenant's.
-LOOKS_BACK = timedelta(days=1)
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-
-_NEVER = datetime.min.replace(tzinfo=UTC)
+# An aggregation whose start got no answer shows in the list within this time, or was not started.
+SHOWS_WITHIN_SECONDS = 120.0
+# How far back to look for what the source launched before.
+LOOK_BACK = timedelta(days=1)
+# Between two attempts, and between two looks for what may have been started.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, LONGEST_LOOK_PAUSE_SECONDS = 1.0, 60.0, 15.0
+# The tenant may keep "completed" with less precision than it is sent.
+SAME_TIME_SECONDS = 1.0
 
 
 class IfRunning(StrEnum):
@@ -41,91 +49,33 @@ class IfRunning(StrEnum):
     SKIP = "skip"
 
 
-class How(StrEnum):
-    """What came of an attempt to start an aggregation."""
+class Pauses:
+    """Pauses that grow from one second to one minute."""
 
-    STARTED = "started"
-    FOUND = "found"
-    ATTACHED = "attached"
-    BLOCKED = "blocked"
+    def __init__(self) -> None:
+        self._next = FIRST_PAUSE_SECONDS
 
+    def next(self) -> float:
+        """Return the next one, in seconds."""
+        pause = self._next
+        self._next = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        return pause
 
-@dataclass(frozen=True)
-class Outcome:
-    """
-    What came of an attempt to start an aggregation.
-
-    :param how: ``started``; ``found``, where it had been started already; ``attached`` to one that somebody
-        else started; or ``blocked`` by another one, which has to end first
-    :param task_status_id: SailPoint's id of the aggregation, or of the one in the way
-    """
-
-    how: How
-    task_status_id: str
+    def reset(self) -> None:
+        """Begin with the first one again."""
+        self._next = FIRST_PAUSE_SECONDS
 
 
-@dataclass(frozen=True)
-class Intent:
-    """
-    What is needed to find an aggregation again that may have been started, written down before it is.
-
-    :param source_id: SailPoint's id of the source
-    :param kind: what was to be started
-    :param since: when it was launched at the earliest, by the tenant's clock where that can be known
-    :param known: the ids of the aggregations since then that had been launched before
-    :param task_status_id: SailPoint's id of the aggregation, once it is known
-    :param attached: whether somebody else had started it
-    :param exact: whether ``known`` is all that there was: then the first new one is it. Otherwise the newest
-        is the best guess
-    """
-
-    source_id: str
-    kind: TaskKind
-    since: datetime
-    known: frozenset[str] = field(default_factory=frozenset)
-    task_status_id: str | None = None
-    attached: bool = False
-    exact: bool = True
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
-        return {
-            "source_id": self.source_id,
-            "kind": self.kind.value,
-            "since": self.since.isoformat(),
-            "known": sorted(self.known),
-            "task_status_id": self.task_status_id,
-            "attached": self.attached,
-        }
-
-    @classmethod
-    def from_json(cls, payload: Mapping[str, Any]) -> Self:
-        """
-        Read what :meth:`to_json` made.
-
-        :raises KeyError: something is missing
-        :raises ValueError: something can't be right
-        """
-        return cls(
-            source_id=payload["source_id"],
-            kind=TaskKind(payload["kind"]),
-            since=datetime.fromisoformat(payload["since"]),
-            known=frozenset(payload["known"]),
-            task_status_id=payload["task_status_id"],
-            attached=payload["attached"],
-        )
-
-
-class Starting:
+class Starter:
     """
     Starts an aggregation, and never two.
 
     What the source launched is read and noted before anything is sent. After a failure that leaves open
-    whether the tenant acted, the aggregation is looked for among what is new, for 15 seconds, before it is
-    sent again. An aggregation of the same source and kind that somebody else started within the same
-    moment can't be told apart from one's own.
+    whether the tenant acted, the aggregation is looked for among what is new, for two minutes, before it is
+    sent again; and what runs then is that one, unless it ran before. An aggregation of the same source and
+    kind that others started within the same moment can't be told apart from one's own.
 
-    What may pass is tried again until the deadline.
+    Transient errors are retried until the deadline, and nothing is started after it.
 
     :param client: talks to the tenant
     :param sources: the same tenant's sources
@@ -136,8 +86,8 @@ class Starting:
     :param if_running: what to do while another aggregation of the source runs
     :param deadline: until when to try, by the monotonic clock
     :param stop: set it to stop: nothing more is sent
-    :param note: told what a later attempt needs to know, before anything depends on it; ``None`` when
-        there is nothing to know
+    :param note: called with what a later attempt needs to know, before anything depends on it; with ``None``
+        when there is nothing to know
     """
 
     def __init__(
@@ -163,122 +113,155 @@ class Starting:
         self._if_running = if_running
         self._deadline = deadline
         self._note = note
-        self._pause = FIRST_PAUSE
+        self._pauses = Pauses()
+        self._clock_lead = timedelta(0)
 
     def run(self, earlier: Intent | None = None) -> Outcome:
         """
         Start it, unless an earlier attempt did.
 
-        :param earlier: what an earlier attempt noted last; it may have been cut short anywhere
-        :raises AggregationRunningError: another one runs, with ``if_running`` ``fail`` or ``skip``
-        :raises TimeoutError: another one was in the way until the deadline
+        :param earlier: what an earlier attempt noted last; it may have ended at any point
+        :raises TimeoutError: another one ran until the deadline, or that has passed
         :raises StoppedError: it was stopped before
-        :raises SailPointError: the tenant refuses, or what may pass did not before the deadline
+        :raises SailPointError: the tenant refuses, or transient errors went on until the deadline
         """
         if earlier is not None and earlier.task_status_id is not None:
-            return Outcome(How.ATTACHED if earlier.attached else How.FOUND, earlier.task_status_id)
-        intent = earlier
-        trouble: AmbiguousError | None = None
+            result = StartResult.ATTACHED if earlier.attached else StartResult.FOUND
+            return Outcome(result, earlier.task_status_id, is_own=earlier.own)
+        doubt = earlier  # what may have been started; the tasks that were known before it stay the base
+        unanswered: AmbiguousError | None = None
         while True:
-            if intent is not None and (found := self._look_for(intent)) is not None:
-                return self._settle(How.FOUND, found, intent)
-            if trouble is not None and time.monotonic() >= self._deadline:
-                raise trouble
-            # One that was sent without an answer may show yet: what was known before it stays the base.
-            sent_before, intent = intent, intent if intent and intent.exact else self._intend()
+            if doubt is not None and (found := self._find_started(doubt)) is not None:
+                return self._settle(StartResult.FOUND, found, doubt)
+            if self._seconds_left() <= 0:
+                raise unanswered or TimeoutError("no time is left to wait for an aggregation")
+            intent = doubt if doubt is not None and doubt.exact else self._intend()
             self._note(intent)
             try:
-                return self._settle(How.STARTED, self._send(), intent)
+                return self._settle(StartResult.STARTED, self._send(), intent)
             except AmbiguousError as error:
-                log.warning("Looking whether the aggregation was started: %s", error)
-                trouble = error
-                continue
+                log.warning("Checking whether the aggregation was started: %s", error)
+                unanswered, doubt = error, replace(intent, sent=True)
+                self._note(doubt)
             except AggregationRunningError as error:
-                if sent_before is not None and (found := self._look_for(sent_before)) is not None:
-                    return self._settle(How.FOUND, found, intent)
-                self._note(None)
-                if (outcome := self._while_running(error, intent)) is not None:
+                if (outcome := self._refused(error, intent, doubt)) is not None:
                     return outcome
-                intent = trouble = None
-            except (SailPointError, ValueError):
-                if sent_before is None:
+                self._rest()
+            except (SailPointError, ValueError) as error:
+                if doubt is None:
                     self._note(None)
+                if unanswered is not None and isinstance(error, NotSentError):
+                    raise unanswered from None
                 raise
-            self._rest()
 
     def _intend(self) -> Intent:
-        """Note what there is, by the tenant's own clock where it has launched anything lately."""
-        since = datetime.now(UTC) - LOOKS_BACK
-        tasks = self._patient().aggregations({self._source_id: since})[self._source_id]
+        """Write down what there is, by the tenant's own clock."""
+        self._clock_lead = clock_lead(self._patient())
+        since = datetime.now(UTC) + self._clock_lead - LOOK_BACK
+        tasks = self._launched(since)
         if tasks:
-            since = max(since, max(map(_start, tasks)) - QUEUED)
-        known = {task.id for task in tasks if task.kind is self._kind and _start(task) >= since - QUEUED}
-        return Intent(self._source_id, self._kind, since, frozenset(known))
+            since = max(since, max(map(start_of, tasks)) - QUEUED)
+        known = frozenset(task.id for task in tasks if start_of(task) >= since - QUEUED)
+        return Intent(self._source_id, self._kind, since, known)
 
-    def _look_for(self, intent: Intent) -> TaskStatus | None:
+    def _find_started(self, intent: Intent) -> TaskStatus | None:
         """Look for an aggregation that may have been started, until it shows or would have."""
-        shows_until = time.monotonic() + SHOWS_WITHIN
-        pause = FIRST_PAUSE
+        shows_until = min(time.monotonic() + SHOWS_WITHIN_SECONDS, self._deadline)
+        pause = FIRST_PAUSE_SECONDS
         while True:
-            asked = time.monotonic()
-            tasks = self._patient().aggregations({self._source_id: intent.since})[self._source_id]
-            new = [task for task in tasks if task.kind is self._kind and task.id not in intent.known]
-            if new:
-                return new[-1 if intent.exact else 0]  # newest first
-            if asked >= shows_until:
+            is_last = time.monotonic() >= shows_until
+            new = [task for task in self._launched(intent.since) if intent.may_be(task)]
+            # One whose name tells no kind is taken only where none shows whose name does.
+            found = [task for task in new if task.kind is self._kind] or (new if is_last else [])
+            if found:
+                return found[-1 if intent.exact else 0]  # newest first
+            if is_last:
                 return None
-            self._client.retry.sleep(min(pause, max(0.0, shows_until - asked)))
-            pause *= 1.5
+            self._client.retry.sleep(min(pause, max(0.0, shows_until - time.monotonic())))
+            pause = min(pause * 1.5, LONGEST_LOOK_PAUSE_SECONDS)
+
+    def _launched(self, since: datetime) -> tuple[TaskStatus, ...]:
+        return self._patient().aggregations({self._source_id: since})[self._source_id]
 
     def _send(self) -> TaskStatus:
-        return self._sources.with_retry(self._retry()).start_aggregation(
-            self._source_id, self._kind, self._file, self._disable_optimization
-        )
+        # Strictly: nothing is sent after the deadline, however long the token took.
+        sources = self._sources.with_retry(replace(self._retry(), strict=True))
+        return sources.start_aggregation(self._source_id, self._kind, self._file, self._disable_optimization)
 
-    def _settle(self, how: How, task: TaskStatus, intent: Intent) -> Outcome:
-        self._note(replace(intent, task_status_id=task.id, attached=how is How.ATTACHED))
-        return Outcome(how, task.id)
+    def _settle(self, result: StartResult, task: TaskStatus, intent: Intent) -> Outcome:
+        settled = intent.settled(task, result)
+        self._note(settled)
+        return Outcome(result, task.id, settled.own, task)
 
-    def _while_running(self, error: AggregationRunningError, intent: Intent) -> Outcome | None:
-        """Do as ``if_running`` says; ``None`` where the other one can't be seen, or not any more."""
-        if self._if_running in (IfRunning.FAIL, IfRunning.SKIP):
-            raise error
-        pending = self._patient().pending([self._source_id])
-        running = max((task for task in pending if task.kind is not TaskKind.OTHER), key=_start, default=None)
-        if running is None:
-            log.info("%s. It can't be seen among the pending tasks", error)
+    def _refused(
+        self, error: AggregationRunningError, intent: Intent, doubt: Intent | None
+    ) -> Outcome | None:
+        """Do as ``if_running`` says; ``None`` where what runs is one's own, or can't be seen yet."""
+        running = self._running()
+        if doubt is not None and (running is None or doubt.may_be(running)):
             return None
-        log.info("%s. What runs is %s", error, running)
+        self._note(None)
+        waits = self._if_running in (IfRunning.WAIT, IfRunning.ATTACH)
+        if running is None:
+            if not waits:
+                return Outcome(StartResult.BLOCKED, "", reason=error.text)
+            log.info("%s. The list of tasks doesn't show it: trying again", error)
+            return None
         if self._if_running is IfRunning.ATTACH and running.kind is self._kind:
-            return self._settle(How.ATTACHED, running, intent)
-        return Outcome(How.BLOCKED, running.id)
+            return self._settle(StartResult.ATTACHED, running, intent)
+        seen_at = datetime.now(UTC) + self._clock_lead
+        return Outcome(StartResult.BLOCKED, running.id, task=running, seen_at=seen_at, reason=error.text)
+
+    def _running(self) -> TaskStatus | None:
+        """Return the newest aggregation of the source that runs, as far as the list shows one."""
+        pending = self._patient().pending([self._source_id])
+        aggregations = (task for task in pending if task.kind is not TaskKind.OTHER)
+        return max(aggregations, key=start_of, default=None)
 
     def _rest(self) -> None:
-        left = self._deadline - time.monotonic()
+        left = self._seconds_left()
         if left <= 0:
-            raise TimeoutError("another aggregation of the source was in the way")
-        self._client.retry.sleep(min(self._pause, left))
-        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            raise TimeoutError("another aggregation of the source ran until then")
+        self._client.retry.sleep(min(self._pauses.next(), left))
+
+    def _seconds_left(self) -> float:
+        return self._deadline - time.monotonic()
 
     def _patient(self) -> TaskStatusClient:
         return self._client.with_retry(self._retry())
 
     def _retry(self) -> RetryPolicy:
-        return replace(self._client.retry, deadline=max(0.0, self._deadline - time.monotonic()))
+        return replace(self._client.retry, deadline=max(0.0, self._seconds_left()))
 
 
 def clear_record(client: TaskStatusClient, task_status_id: str) -> TaskStatus | None:
     """
     Give a task the completion status ``Error``, unless it has ended: that does not stop its work.
 
+    It is read again before each attempt, so that one that ends meanwhile keeps its status.
+
     :param client: talks to the tenant
     :param task_status_id: SailPoint's id of the task
-    :return: the task after that; ``None`` where it had ended
+    :return: the task after that; ``None`` if it had ended
     """
-    if client.get(task_status_id).is_complete:
-        return None
-    return client.clear(task_status_id)
+    once = client.with_retry(replace(client.retry, max_attempts=1))
+    sent: list[datetime] = []
+
+    def attempt() -> TaskStatus | None:
+        status = once.get(task_status_id)
+        if status.is_complete:
+            return status if _ended_at_one_of(status, sent) else None
+        sent.append(datetime.now(UTC))
+        return once.clear(task_status_id, completed=sent[-1])
+
+    return client.retry.call(attempt, f"Clearing the record of {task_status_id}")
 
 
-def _start(task: TaskStatus) -> datetime:
-    return task.launched or task.created or _NEVER
+def _ended_at_one_of(status: TaskStatus, times: list[datetime]) -> bool:
+    """Whether a task ended by a request of ours that got no answer."""
+    ended = status.completed
+    return (
+        ended is not None
+        and status.completion_status is CompletionStatus.ERROR
+        and any(abs((ended - each).total_seconds()) <= SAME_TIME_SECONDS for each in times)
+    )

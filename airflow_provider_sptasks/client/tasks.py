@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_sptasks.client.entries import Page, read_page
+from airflow_provider_sptasks.client.errors import UnexpectedPayloadError
 from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, is_null, one_of
-from airflow_provider_sptasks.client.http import Request, Response, decode_entries, decode_json, decode_list
-from airflow_provider_sptasks.client.ids import check_id
+from airflow_provider_sptasks.client.http import Request, Response, decode_json, decode_list
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.versions import ApiVersion
 
@@ -44,7 +45,7 @@ def find_tasks(version: ApiVersion, task_status_ids: Sequence[str]) -> Request:
 
 
 def newest_tasks(version: ApiVersion, source_ids: Sequence[str], *, offset: int = 0) -> Request:
-    """Ask for a page of the tasks of these sources, newest first: no more than :func:`first_chunk` takes."""
+    """Ask for a page of the tasks of these sources, newest ``created`` first: no more than fit in a page."""
     return list_tasks(version, filters=one_of("sourceId", source_ids), sorters="-created", offset=offset)
 
 
@@ -97,21 +98,25 @@ def clear_operations(completion_status: str, completed: datetime) -> list[dict[s
     ]
 
 
-def decode_task(request: Request, response: Response) -> TaskStatus:
-    """Read the answer to a request for one task."""
-    return TaskStatus.from_json(decode_json(request, response))
+def decode_task(request: Request, response: Response, task_status_id: str) -> TaskStatus:
+    """
+    Read the answer to a request for one task.
+
+    :param task_status_id: the task's id
+    :raises UnexpectedPayloadError: it is about another task: something on the way mixes answers up
+    """
+    task = TaskStatus.from_json(decode_json(request, response))
+    if task.id.casefold() != task_status_id.casefold():
+        raise UnexpectedPayloadError(
+            f"{request.method} {request.path} was answered with another task, {task.id}"
+        )
+    return task
 
 
-def decode_tasks(request: Request, response: Response) -> list[TaskStatus]:
-    """Read the answer to a request for a list; 204 is an empty one."""
-    return decode_page(request, response)[0]
-
-
-def decode_page(request: Request, response: Response) -> tuple[list[TaskStatus], int]:
-    """Read the answer to a request for a list, and count its entries, with those that can't be read."""
-    entries = decode_list(request, response)
-    return decode_entries(request, entries, TaskStatus.from_json), len(entries)
+def decode_page(request: Request, response: Response) -> Page[TaskStatus]:
+    """Read the answer to a request for a page of tasks; 204 is an empty one."""
+    return read_page(decode_list(request, response), TaskStatus.from_json)
 
 
 def _task_path(version: ApiVersion, task_status_id: str) -> str:
-    return f"{version.task_status}/{quote(check_id(task_status_id, 'task_status_id'), safe='')}"
+    return f"{version.task_status}/{quote(task_status_id, safe='')}"

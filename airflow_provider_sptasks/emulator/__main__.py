@@ -108,12 +108,12 @@ def _summary(emulator: Emulator, scenario: Scenario) -> str:
         lines.append(f"  and {len(sources) - _LISTED} more: curl {admin}/sources")
     lines += [
         "Change it while it runs, for example:",
-        f'  curl -d \'{{"source": "SAP HR", "duration": "90s"}}\' {admin}/tasks',
-        f'  curl -d \'{{"outcome": "ERROR"}}\' {admin}/tasks/ID/complete',
-        f'  curl -d \'{{"source": "SAP HR", "every": "5m", "duration": "90s"}}\' {admin}/schedules',
-        f'  curl -d \'{{"name": "HR export", "delimited_file": true}}\' {admin}/sources',
-        f'  curl -d \'{{"advance": "1h"}}\' {admin}/clock',
-        f'  curl -d \'{{"status": 503, "times": 3}}\' {admin}/faults',
+        f'  curl --json \'{{"source": "SAP HR", "duration": "90s"}}\' {admin}/tasks',
+        f'  curl --json \'{{"outcome": "ERROR"}}\' {admin}/tasks/ID/complete',
+        f'  curl --json \'{{"source": "SAP HR", "every": "5m", "duration": "90s"}}\' {admin}/schedules',
+        f'  curl --json \'{{"name": "HR export", "delimited_file": true}}\' {admin}/sources',
+        f'  curl --json \'{{"advance": "1h"}}\' {admin}/clock',
+        f'  curl --json \'{{"status": 503, "times": 3}}\' {admin}/faults',
         "Ctrl-C ends it.",
     ]
     return "\n".join(lines)

@@ -16,6 +16,9 @@ The tenant's back door over HTTP, for whoever runs the emulator from a shell: be
 ``POST /_emulator/revoke``               revoke tokens, of one ``{"client_id": "…"}`` or of all
 ``POST /_emulator/reset``                no tasks, sources, schedules, faults, tokens, log
 ======================================== ===============================================================
+
+A POST has the header ``Content-Type: application/json``, as ``curl --json`` sends it: a web page of another
+origin can't send that.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from airflow_provider_sptasks.emulator.durations import parse_duration
 from airflow_provider_sptasks.emulator.faults import Fault
 from airflow_provider_sptasks.emulator.gateway import ADMIN_PREFIX
 from airflow_provider_sptasks.emulator.requestlog import LoggedRequest
+from airflow_provider_sptasks.emulator.same_origin import SameOrigin
 from airflow_provider_sptasks.emulator.scenario_tables import parse_schedule, parse_source, parse_task
 from airflow_provider_sptasks.emulator.state import State
 from airflow_provider_sptasks.emulator.taskstore import UnknownTaskError
@@ -118,7 +122,7 @@ def mount(controls: Controls) -> Mount:
     only_local = Middleware(
         TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"], www_redirect=False
     )
-    return Mount(ADMIN_PREFIX, routes=routes, middleware=[only_local])
+    return Mount(ADMIN_PREFIX, routes=routes, middleware=[only_local, Middleware(SameOrigin)])
 
 
 def _overview(call: _Call) -> object:
@@ -190,9 +194,7 @@ def _advance(call: _Call) -> object:
     _only(call.body, "advance")
     if "advance" not in call.body:
         raise ValueError('advance is missing; write {"advance": "1h"}')
-    call.state.tenant.clock.advance(
-        parse_duration(call.body["advance"], f"advance = {call.body['advance']!r}")
-    )
+    call.state.tenant.advance(parse_duration(call.body["advance"], f"advance = {call.body['advance']!r}"))
     return {"now": timestamp(call.state.tenant.clock.now())}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 from functools import partial
+from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -20,6 +21,7 @@ from airflow_provider_sptasks.emulator.credentials import (
 from airflow_provider_sptasks.emulator.endpoint import Call, encoded, json_answer, route
 from airflow_provider_sptasks.emulator.errors import ApiError
 from airflow_provider_sptasks.emulator.kinds import KINDS
+from airflow_provider_sptasks.emulator.redaction import MAX_FIELDS, URLENCODED
 from airflow_provider_sptasks.emulator.source_routes import source_of
 from airflow_provider_sptasks.emulator.sources import Source
 from airflow_provider_sptasks.emulator.state import State
@@ -34,7 +36,8 @@ STATUS_RETENTION = 3_600.0
 
 _COLLECTED_AT = 20
 _ENDS = {"terminated": "TERMINATED", "temperror": "RETRIED", "cancelled": "CANCELLED"}
-# The words that the specification's examples have for it. The shape of the answer is nowhere documented.
+# The specification has these words, and where they stand in the answer, for accounts and uncorrelated
+# accounts. For entitlements it has neither.
 _RUNNING = {
     "accounts": (
         "This aggregation failed because the currently running aggregation must complete "
@@ -79,7 +82,7 @@ def routes(state: State, version: ApiVersion) -> list[BaseRoute]:
 
 def _load(call: Call, kind: str) -> Response:
     source = source_of(call)
-    form = _form(call)
+    form = _form(call, urlencoded=kind == "accounts" and call.version.urlencoded)
     if kind == "entitlements" and not form.parts:
         raise ApiError(500)
     file = _file(source, kind, form)
@@ -132,15 +135,24 @@ def _status(call: Call) -> Response:
     return json_answer(encoded(document))
 
 
-def _form(call: Call) -> Form:
+def _form(call: Call, *, urlencoded: bool) -> Form:
     """Return the form of a request; a request without a body has an empty one."""
     form: Form | None = getattr(call.request.state, "form", None)
+    if form is None and urlencoded and call.media_type == URLENCODED:
+        form = Form()
+        try:
+            fields = parse_qsl(call.body.decode("latin-1"), encoding="utf-8", max_num_fields=MAX_FIELDS)
+        except ValueError as error:
+            raise ApiError(400, str(error), detail_code="400.0 Bad Request Syntax") from error
+        for name, value in fields:
+            form.add_field(name, value)
+        return form
     if form is None:
         if call.body:
             raise ApiError(
                 415, f"Content-Type {call.media_type or '(none)'} is not supported: it must be {MULTIPART}."
             )
-        return Form("")
+        return Form()
     if form.problem is not None:
         raise ApiError(400, form.problem, detail_code="400.0 Bad Request Syntax")
     return form
@@ -206,7 +218,10 @@ def _started(task: Task) -> dict[str, object]:
 
 
 def _refused(kind: str) -> dict[str, object]:
-    """Return the answer to a client whose aggregation has to wait for another one: there is no task."""
+    """Return the answer to a client whose aggregation has to wait for another one: it has no id of a task."""
     text = _RUNNING.get(kind, _RUNNING["accounts"])
-    messages: dict[str, object] = {"messages": [{"locale": "en-US", "localeOrigin": "DEFAULT", "text": text}]}
-    return messages if kind == "entitlements" else {"success": False, "task": None, **messages}
+    if kind == "entitlements":
+        return {"messages": [{"locale": "en-US", "localeOrigin": "DEFAULT", "text": text}]}
+    # Unlike in a task, the localized text is no object here.
+    message = {"type": "ERROR", "error": True, "warning": False, "key": text, "localizedText": text}
+    return {"success": False, "task": {"id": None, "name": KINDS[kind].unique_name, "messages": [message]}}

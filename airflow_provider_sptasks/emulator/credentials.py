@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 ALL_SCOPES = "sp:scopes:all"
 READ_SCOPE = "idn:task-management:read"
@@ -13,6 +13,8 @@ READ_SOURCES_SCOPE = "idn:sources:read"
 MANAGE_SOURCES_SCOPE = "idn:sources:manage"
 MANAGE_ENTITLEMENTS_SCOPE = "idn:entitlement:manage"
 PERSONAL_ACCESS_TOKEN_LIFETIME = 43_200
+MAX_TOKENS = 100_000
+"""How many tokens are known, the latest."""
 _WRITE_LEVELS = frozenset(
     {
         "ORG_ADMIN",
@@ -40,7 +42,7 @@ class Credential:
     """
 
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     user: bool = True
     level: str = "ORG_ADMIN"
     scopes: frozenset[str] = frozenset({ALL_SCOPES})
@@ -58,7 +60,7 @@ class Token:
     :param expires_in: its whole lifetime in seconds.
     """
 
-    value: str
+    value: str = field(repr=False)
     client_id: str
     expires_at: float
     expires_in: float
@@ -173,6 +175,8 @@ class Credentials:
         lifetime = credential.expires_in if self.lifetime is None else self.lifetime
         token = Token(secrets.token_urlsafe(48), client_id, now + lifetime, lifetime)
         self._tokens[token.value] = token
+        if len(self._tokens) > MAX_TOKENS:
+            del self._tokens[next(iter(self._tokens))]
         return token
 
     def owner(self, value: str) -> str | None:

@@ -60,8 +60,6 @@ def route(
     version: ApiVersion,
     path: str,
     handlers: Mapping[str, tuple[Handler, Right]],
-    *,
-    experimental: bool = False,
 ) -> Route:
     """
     Return the route of an endpoint.
@@ -70,7 +68,6 @@ def route(
     :param version: the API version.
     :param path: its path.
     :param handlers: what answers each method, and the right that it asks for.
-    :param experimental: requests need the header ``X-SailPoint-Experimental: true``.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -81,10 +78,6 @@ def route(
                 delay = state.limiter.delay(credential.client_id, version.name)
                 if delay > 0:
                     raise ApiError(429, headers={"Retry-After": state.limiter.limit.retry_after(delay)})
-            if experimental and request.headers.get("x-sailpoint-experimental", "").lower() != "true":
-                raise ApiError(
-                    400, "This API is experimental: set the header X-SailPoint-Experimental to true."
-                )
             # Starlette answers HEAD wherever it answers GET; the API has it for pending tasks only.
             if request.method not in handlers:
                 raise HTTPException(405)

@@ -11,22 +11,23 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_sptasks.emulator.errors import error_body, proxy_page
 from airflow_provider_sptasks.emulator.faults import ENDLESS_CHUNK, Fault
+from airflow_provider_sptasks.emulator.grant import TOKEN_PATH, MalformedGrantError, grant_of
+from airflow_provider_sptasks.emulator.redaction import logged_body, redacted
 from airflow_provider_sptasks.emulator.requestlog import LoggedRequest
 from airflow_provider_sptasks.emulator.state import State
 from airflow_provider_sptasks.emulator.uploads import MULTIPART, Form
 from airflow_provider_sptasks.emulator.versions import version_of
 
 ADMIN_PREFIX = "/_emulator"
-TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 MAX_TARGET = 8_192
 """The longest path with query string that a request may have, in bytes."""
-MAX_LOGGED_FORM = 65_536
-"""How much of a form the log keeps, in bytes."""
+MAX_BODY = 1_048_576
+"""The longest body that a request may have, in bytes; forms may have any length."""
 
 _HTML = {"Content-Type": "text/html"}
 
@@ -63,13 +64,14 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] != "http" or scope["path"].startswith(ADMIN_PREFIX):
-            await self._app(scope, receive, send)
-            return
         at = time.time()
         form = _form(scope)
         body = await _read(receive, form)
         if body is None:
+            return
+        if scope["path"].startswith(ADMIN_PREFIX):
+            refusal = JSONResponse({"error": "the body is too long"}, 413) if len(body) > MAX_BODY else None
+            await (refusal or self._app)(scope, _replay(body), send)
             return
         if form is not None:
             scope["state"]["form"] = form
@@ -104,6 +106,8 @@ class Gateway:
             response = _fault_response(fault)
         elif len(scope["raw_path"]) + len(scope["query_string"]) + bool(scope["query_string"]) > MAX_TARGET:
             response = Response(proxy_page(414), 414, _HTML)
+        elif len(body) > MAX_BODY:
+            response = Response(proxy_page(413), 413, _HTML)
         else:
             await self._app(scope, _replay(body), answer.collect)
             return answer
@@ -112,22 +116,28 @@ class Gateway:
 
     def _entry(self, scope: Scope, at: float, body: bytes, status: int, fault: Fault | None) -> LoggedRequest:
         version = version_of(scope["path"])
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        content_type = Headers(scope=scope).get("content-type", "")
+        grant = scope["path"] == TOKEN_PATH
         return LoggedRequest(
             method=scope["method"],
             path=scope["path"],
-            query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+            query=redacted(query, grant=grant),
             status=status,
             at=at,
             client_id=self._client_id(scope, body),
             api_version=None if version is None else version.name,
             headers=self._state.requests.headers(scope["headers"]),
-            body=body,
+            body=logged_body(body, content_type, scope["state"].get("form"), grant=grant),
             fault=None if fault is None else fault.kind,
         )
 
     def _client_id(self, scope: Scope, body: bytes) -> str | None:
         if scope["path"] == TOKEN_PATH:
-            return dict(parse_qsl(body.decode("latin-1"))).get("client_id")
+            try:
+                return grant_of(scope, body).get("client_id")
+            except MalformedGrantError:
+                return None
         token = bearer_token(Request(scope))
         return None if token is None else self._state.tenant.credentials.owner(token)
 
@@ -152,7 +162,8 @@ async def _read(receive: Receive, form: Form | None) -> bytes | None:
     """
     Return the body of a request, ``None`` if the client went away before it was complete.
 
-    A form reads it as it comes in, since a file may be of any size; only the beginning is returned then.
+    A form reads it as it comes in, since a file may be of any size, and nothing is returned then. Of another
+    body that is too long, only as much is returned as shows that it is.
     """
     body = b""
     while True:
@@ -160,11 +171,10 @@ async def _read(receive: Receive, form: Form | None) -> bytes | None:
         if message["type"] == "http.disconnect":
             return None
         chunk = bytes(message.get("body", b""))
-        if form is None:
-            body += chunk
-        else:
+        if form is not None:
             form.add(chunk)
-            body += chunk[: MAX_LOGGED_FORM - len(body)]
+        else:
+            body += chunk[: MAX_BODY + 1 - len(body)]
         if not message.get("more_body", False):
             return body
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -15,7 +13,8 @@ from airflow_provider_sptasks.emulator.credentials import (
     Right,
 )
 from airflow_provider_sptasks.emulator.errors import ApiError
-from airflow_provider_sptasks.emulator.gateway import TOKEN_PATH, bearer_token
+from airflow_provider_sptasks.emulator.gateway import bearer_token
+from airflow_provider_sptasks.emulator.grant import TOKEN_PATH, MalformedGrantError, grant_of
 from airflow_provider_sptasks.emulator.state import State
 
 TENANT_NAME = "emulator"
@@ -29,13 +28,13 @@ def routes(state: State) -> list[Route]:
     """
 
     async def token(request: Request) -> Response:
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/x-www-form-urlencoded":
-            return _refusal(400, "invalid_request", "The body must be application/x-www-form-urlencoded")
-        form = dict(parse_qsl((await request.body()).decode("latin-1"), encoding="utf-8"))
+        try:
+            form = grant_of(request.scope, await request.body())
+        except MalformedGrantError as error:
+            return _refusal(400, "invalid_request", str(error))
         missing = [name for name in ("grant_type", "client_id", "client_secret") if not form.get(name)]
         if missing:
-            return _refusal(400, "invalid_request", f"Missing form parameter: {', '.join(missing)}")
+            return _refusal(400, "invalid_request", f"Missing parameter: {', '.join(missing)}")
         if form["grant_type"] != "client_credentials":
             return _refusal(400, "unsupported_grant_type", f"Unsupported grant type: {form['grant_type']}")
         with state.lock:

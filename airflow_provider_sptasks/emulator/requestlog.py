@@ -6,8 +6,12 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from airflow_provider_sptasks.emulator.redaction import SECRET_HEADERS
+
 CAPACITY = 200_000
 """How many requests are kept, the latest."""
+MAX_BYTES = 67_108_864
+"""How many bytes of paths, query strings and bodies are kept; the oldest requests go first."""
 
 _SHARED_HEADERS = 1_000
 
@@ -19,14 +23,15 @@ class LoggedRequest:
 
     :param method: its method.
     :param path: its path, decoded.
-    :param query: the parameters of its query string.
+    :param query: the parameters of its query string, secret ones as ``***``.
     :param status: the status of the answer; 0 where the connection was dropped before it was processed, and
         where it has not been answered yet.
     :param at: when it arrived, in real seconds since 1970.
     :param client_id: whose token it carried, or who asked for a token.
     :param api_version: the API version of its path.
-    :param headers: its headers, names in lower case, without ``Authorization``.
-    :param body: its body; of a form (``multipart/form-data``) the first 64 KiB.
+    :param headers: its headers, names in lower case, without ``Authorization`` and cookies.
+    :param body: the first 64 KiB of its body. Of a form (``multipart/form-data``) it is a list of the parts
+        without their contents; of a request for a token the parameters, secret ones as ``***``.
     :param fault: the kind of the fault that struck it.
     """
 
@@ -46,7 +51,8 @@ class RequestLog:
     """The latest requests."""
 
     def __init__(self) -> None:
-        self._entries: deque[LoggedRequest] = deque(maxlen=CAPACITY)
+        self._entries: deque[LoggedRequest] = deque()
+        self._bytes = 0
         self._headers: dict[tuple[tuple[bytes, bytes], ...], Mapping[str, str]] = {}
 
     def add(self, request: LoggedRequest) -> None:
@@ -56,6 +62,9 @@ class RequestLog:
         :param request: the request.
         """
         self._entries.append(request)
+        self._bytes += _size(request)
+        while len(self._entries) > CAPACITY or self._bytes > MAX_BYTES:
+            self._bytes -= _size(self._entries.popleft())
 
     def entries(self) -> tuple[LoggedRequest, ...]:
         """Return the requests, oldest first."""
@@ -64,6 +73,7 @@ class RequestLog:
     def clear(self) -> None:
         """Forget all requests."""
         self._entries.clear()
+        self._bytes = 0
         self._headers.clear()
 
     def headers(self, raw: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
@@ -72,7 +82,7 @@ class RequestLog:
 
         :param raw: the headers as ASGI gives them.
         """
-        key = tuple((name, value) for name, value in raw if name != b"authorization")
+        key = tuple((name, value) for name, value in raw if name not in SECRET_HEADERS)
         known = self._headers.get(key)
         if known is None:
             if len(self._headers) >= _SHARED_HEADERS:
@@ -81,3 +91,8 @@ class RequestLog:
                 name.decode("latin-1"): value.decode("latin-1") for name, value in key
             }
         return known
+
+
+def _size(request: LoggedRequest) -> int:
+    query = sum(len(name) + len(value) for name, value in request.query.items())
+    return len(request.path) + query + len(request.body)

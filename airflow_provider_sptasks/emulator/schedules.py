@@ -13,6 +13,8 @@ from airflow_provider_sptasks.emulator.tasks import Task
 
 TRIES = 3
 """How often SailPoint tries an aggregation in all, where it retries."""
+MAX_DUE = 100_000
+"""How many aggregations of one schedule may be due at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,17 @@ class Launches:
         if schedule is not None and launch.retried is None:
             self._push(_launch(schedule, launch.at + schedule.every))
         return launch
+
+    def check(self, until: float) -> None:
+        """
+        Refuse a time until which more aggregations are due than anybody could want.
+
+        :param until: the time, in seconds since 1970.
+        """
+        for at, _, launch in self._due:
+            schedule = self._schedules.get(launch.owner)
+            if schedule is not None and (until - at) / schedule.every > MAX_DUE:
+                raise ValueError(f"{schedule.source}: more than {MAX_DUE} aggregations would be due")
 
     def outcome(self, launch: Launch) -> str:
         """

@@ -51,7 +51,7 @@ def routes(state: State, version: ApiVersion) -> list[BaseRoute]:
     :param state: the emulator's state.
     :param version: the API version.
     """
-    add = partial(route, state, version, experimental=version.experimental)
+    add = partial(route, state, version)
     one = {"GET": (_get, READ_TASKS), "PATCH": (_patch, WRITE_TASKS)}
     found: list[BaseRoute] = [add(version.prefix, {"GET": (_list, READ_TASKS)})]
     if version.pending_endpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Iterable, Mapping
 
 from airflow_provider_sptasks.emulator import filters
@@ -10,11 +11,14 @@ from airflow_provider_sptasks.emulator.clock import Clock, timestamp
 from airflow_provider_sptasks.emulator.credentials import Credentials
 from airflow_provider_sptasks.emulator.kinds import AGGREGATIONS
 from airflow_provider_sptasks.emulator.patching import patched
-from airflow_provider_sptasks.emulator.schedules import Launch, Launches, Schedule, is_temporary
+from airflow_provider_sptasks.emulator.schedules import MAX_DUE, Launch, Launches, Schedule, is_temporary
 from airflow_provider_sptasks.emulator.sources import Source, Sources
 from airflow_provider_sptasks.emulator.tasks import Task
 from airflow_provider_sptasks.emulator.taskstore import TaskStore, UnknownTaskError
 from airflow_provider_sptasks.emulator.uploads import Upload
+
+MAX_UPLOADS = 10_000
+"""How many uploads are known, the latest."""
 
 
 class AggregationRunningError(Exception):
@@ -34,7 +38,7 @@ class Tenant:
         self.clock = clock
         self.credentials = Credentials()
         self.sources = Sources()
-        self.uploads: list[Upload] = []
+        self.uploads: deque[Upload] = deque(maxlen=MAX_UPLOADS)
         self._launches = Launches()
         self._started: dict[str, Task] = {}
         self._tasks = TaskStore()
@@ -54,10 +58,22 @@ class Tenant:
 
         :param schedule: when, and what.
         """
+        if (self.clock.now() - schedule.first) / schedule.every > MAX_DUE:
+            raise ValueError(f"offset: more than {MAX_DUE} aggregations would be due")
         self._launch_due()
         self.sources.imply(schedule.source_id, schedule.source, self.clock.now())
         self._launches.add(schedule)
         self._launch_due()
+
+    def advance(self, seconds: float) -> None:
+        """
+        Move the clock, unless far too much would be due then.
+
+        :param seconds: how far.
+        """
+        self._launch_due()
+        self._launches.check(self.clock.now() + seconds)
+        self.clock.advance(seconds)
 
     def schedules(self) -> list[Schedule]:
         """Return the schedules, in the order in which they were added."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MULTIPART = "multipart/form-data"
 _KEPT_TEXT = 1_024
+_MAX_BOUNDARY = 256
+_MAX_PARTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class Form:
     :param content_type: the request's ``Content-Type``.
     """
 
-    def __init__(self, content_type: str) -> None:
+    def __init__(self, content_type: str = "") -> None:
         self.parts: dict[str, Part] = {}
         self._problem: str | None = None
         self._began = False
@@ -110,8 +112,12 @@ class Form:
         self._name = b""
         self._value = b""
         self._part: Part | None = None
-        boundary = parse_options_header(content_type)[1].get(b"boundary")
-        self._parser = MultipartParser(boundary, self._callbacks()) if boundary else None
+        boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+        self._parser: MultipartParser | None = None
+        if len(boundary) > _MAX_BOUNDARY:
+            self._problem = f"The boundary is longer than {_MAX_BOUNDARY} bytes."
+        elif boundary:
+            self._parser = MultipartParser(boundary, self._callbacks())
 
     @property
     def problem(self) -> str | None:
@@ -130,12 +136,31 @@ class Form:
             return
         self._began = True
         if self._parser is None:
-            self._problem = "The Content-Type names no boundary."
+            self._problem = self._problem or "The Content-Type names no boundary."
         elif self._problem is None and not self._complete:
             try:
                 self._parser.write(data)
             except FormParserError as error:
                 self._problem = f"The form can't be read: {error}"
+
+    def add_field(self, name: str, value: str) -> None:
+        """
+        Take a field that came in another way.
+
+        :param name: its name.
+        :param value: its value.
+        """
+        part = self.parts[name] = Part(None, None)
+        part.add(value.encode())
+
+    def summary(self) -> str:
+        """Return what it consists of, a line for each part, without the contents."""
+        return "\n".join(
+            f"{name!r}: {part.size} bytes"
+            + (f", file {part.filename!r}" if part.filename is not None else "")
+            + (f", {part.content_type}" if part.content_type is not None else "")
+            for name, part in self.parts.items()
+        )
 
     def _callbacks(self) -> MultipartCallbacks:
         def began() -> None:
@@ -180,4 +205,7 @@ class Form:
         )
         if not name or name in self.parts:
             self._problem = "A part of the form has no name, or that of an earlier one."
+        elif len(self.parts) >= _MAX_PARTS:
+            self._problem = f"The form has more than {_MAX_PARTS} parts."
+            return
         self.parts[name] = self._part

@@ -23,7 +23,7 @@ class ApiVersion:
     :param filters: the fields that the list of tasks can be filtered by, with their operators.
     :param lists_pending: the list holds tasks that have not completed.
     :param pending_endpoint: there is a (deprecated) endpoint for pending tasks.
-    :param experimental: requests for tasks need the header ``X-SailPoint-Experimental: true``.
+    :param urlencoded: account aggregations may be started with a urlencoded body, for SailPoint's Workflows.
     :param clients_load: API clients without a user may start account aggregations.
     """
 
@@ -34,7 +34,7 @@ class ApiVersion:
     filters: Mapping[str, frozenset[str]]
     lists_pending: bool
     pending_endpoint: bool
-    experimental: bool
+    urlencoded: bool
     clients_load: bool
 
 
@@ -44,7 +44,7 @@ def _annual(
     *,
     lists_pending: bool = True,
     pending_endpoint: bool = True,
-    experimental: bool = False,
+    urlencoded: bool = False,
     clients_load: bool = True,
 ) -> ApiVersion:
     return ApiVersion(
@@ -55,18 +55,18 @@ def _annual(
         filters=fields,
         lists_pending=lists_pending,
         pending_endpoint=pending_endpoint,
-        experimental=experimental,
+        urlencoded=urlencoded,
         clients_load=clients_load,
     )
 
 
-# The SDK pages of v2024 and v2026 require the experimental header, and the OpenAPI files no longer do. It is
-# required here where SailPoint's own SDK sends it: release 1.4.2 does so for tasks in v2026 only.
+# No version needs the header X-SailPoint-Experimental any more: SailPoint dropped it from v2026, the
+# last one, on 2026-04-10.
 VERSIONS: tuple[ApiVersion, ...] = (
-    _annual("beta", _EARLY_FIELDS, lists_pending=False, clients_load=False),
+    _annual("beta", _EARLY_FIELDS, lists_pending=False, clients_load=False, urlencoded=True),
     _annual("v2024", _EARLY_FIELDS, lists_pending=False),
     _annual("v2025", _V2025_FIELDS),
-    _annual("v2026", _V2026_FIELDS, pending_endpoint=False, experimental=True),
+    _annual("v2026", _V2026_FIELDS, pending_endpoint=False),
     ApiVersion(
         name="v1",
         prefix="/task-status/v1",
@@ -75,7 +75,7 @@ VERSIONS: tuple[ApiVersion, ...] = (
         filters=_V2026_FIELDS,
         lists_pending=True,
         pending_endpoint=False,
-        experimental=False,
+        urlencoded=False,
         clients_load=True,
     ),
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.errors import (
@@ -35,6 +36,10 @@ try:
     from airflow.sdk.log import mask_secret
 except ImportError:  # Airflow 3.0
     from airflow.sdk.execution_time.secrets_masker import mask_secret  # type: ignore[no-redef]
+
+
+# Airflow says that a connection doesn't exist also while its API server restarts.
+CONNECTION_GRACE_SECONDS, CONNECTION_RETRY_SECONDS = 15.0, 1.0
 
 
 class SailPointHook(BaseHook):
@@ -105,6 +110,34 @@ class SailPointHook(BaseHook):
     def get_conn(self) -> TaskStatusClient:
         """Return :attr:`client`."""
         return self.client
+
+    def connect(self) -> Self:
+        """
+        Read the connection; one that isn't there is looked for again for 15 seconds.
+
+        Airflow says that a connection doesn't exist also while its API server restarts.
+
+        :return: itself
+        :raises ValueError: the connection has an invalid field; the message names it
+        :raises AirflowNotFoundException: there is no such connection
+        """
+        give_up_at = time.monotonic() + CONNECTION_GRACE_SECONDS
+        while True:
+            try:
+                self.get_conn()
+            except AirflowNotFoundException:
+                if time.monotonic() >= give_up_at:
+                    raise
+                time.sleep(CONNECTION_RETRY_SECONDS)
+            else:
+                return self
+
+    def reconnect(self) -> None:
+        """Forget what the connection said: it is read again with the next call."""
+        if "client" in self.__dict__:
+            self.client.close()
+        for name in ("client", "sources", "settings"):
+            self.__dict__.pop(name, None)
 
     def test_connection(self) -> tuple[bool, str]:
         """

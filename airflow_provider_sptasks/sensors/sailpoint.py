@@ -3,48 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_sptasks.arguments import (
-    Check,
+    aware_datetime,
     check_choice,
     check_literals,
-    check_text,
+    check_name,
     duration,
-    instant,
-    is_template,
-    texts,
+    is_rendered_later,
+    status_names,
 )
-from airflow_provider_sptasks.client.errors import NotFoundError
 from airflow_provider_sptasks.client.ids import check_id
-from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
-from airflow_provider_sptasks.sensors._gate import Gate
-from airflow_provider_sptasks.waiting import (
-    Aggregations,
-    Verdict,
-    judge,
-    kind_of,
-    source_not_found,
-    task_not_found,
-)
+from airflow_provider_sptasks.sensors._base import SailPointSensor
+from airflow_provider_sptasks.waiting.aggregations import IF_FAILED, KINDS, AggregationWait
+from airflow_provider_sptasks.waiting.tasks import EMPTY, TaskWait
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
 
 DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
-EMPTY = "task_status_id is an empty list. Give one id at least."
 # Since the start of the data interval; in the day before the run where there is none.
 LAUNCHED_AFTER = (
     "{{ data_interval_start if data_interval_start is defined and data_interval_start"
     " and data_interval_start < data_interval_end else dag_run.run_after - macros.timedelta(days=1) }}"
 )
-KINDS = (*(kind.value for kind in TaskKind if kind is not TaskKind.OTHER), "any")
 
 
-class SailPointTaskSensor(Gate):
+class SailPointTaskSensor(SailPointSensor):
     """
     Waits until tasks of SailPoint have ended: until their ``completionStatus`` is set.
 
@@ -117,51 +106,29 @@ class SailPointTaskSensor(Gate):
         if isinstance(task_status_id, (list, tuple)) and not task_status_id:
             raise ValueError(EMPTY)
         check_literals(task_status_id, "task_status_id", check_id)
-        self._grace = duration(not_found_grace, "not_found_grace")
+        duration(not_found_grace, "not_found_grace")
         self._prepare_start()
 
-    @property
-    def _single(self) -> bool:
-        return isinstance(self.task_status_id, str)
+    def _parse(self) -> TaskWait:
+        return TaskWait.parse(
+            task_status_id=self.task_status_id,
+            accepted_statuses=self._accepted,
+            not_found_grace=self.not_found_grace,
+        )
 
-    def _ids(self) -> list[str]:
-        ids = texts(self.task_status_id, "task_status_id", check_id)
-        if not ids:
-            raise ValueError(EMPTY)
-        return ids
+    def _read(self, arguments: Mapping[str, Any]) -> TaskWait:
+        return TaskWait.parse(**arguments)
 
-    def _see(self) -> Verdict:
-        ids = self._ids()
-        self._narrator.begin(ids)
-        # Before the look, which may take long: the first one never tells, unless there is no grace.
-        must_exist = self._first_look is not None and datetime.now(UTC) - self._first_look >= self._grace
-        found = self.hook.client.find(ids)
-        if must_exist:
-            for missing in [each for each in ids if each not in found]:
-                try:
-                    found[missing] = self.hook.client.get(missing)
-                except NotFoundError as error:
-                    raise task_not_found(missing, self.sailpoint_conn_id, error) from error
-        return self._judge(ids, found)
-
-    def _judge_event(self, event: dict[str, Any], seen: Sequence[TaskStatus]) -> Verdict:  # noqa: ARG002
-        return self._judge(self._ids(), {status.id: status for status in seen})
-
-    def _judge(self, ids: Sequence[str], found: Mapping[str, TaskStatus]) -> Verdict:
-        self._narrator.look(found.values())
-        self._linked_source = next((status.source_id for status in found.values() if status.source_id), None)
-        return judge(ids, found, self._accepted)
-
-    def _trigger_arguments(self) -> dict[str, Any]:
-        waited = timedelta(0) if self._first_look is None else datetime.now(UTC) - self._first_look
-        starting = self._first_look is None
+    def _literals(self) -> dict[str, Any]:
         return {
-            "task_status_id": self.task_status_id if self._single or starting else self._ids(),
-            "not_found_grace": max(self._grace - waited, timedelta(0)).total_seconds(),
+            "task_status_id": self.task_status_id,
+            "accepted_statuses": status_names(self._accepted),
+            "not_found_grace": duration(self.not_found_grace, "not_found_grace").total_seconds(),
+            "waiting_since": None,
         }
 
 
-class SailPointAggregationSensor(Gate):
+class SailPointAggregationSensor(SailPointSensor):
     """
     Waits until sources have been aggregated: until the ``completionStatus`` of their aggregation is set.
 
@@ -256,87 +223,50 @@ class SailPointAggregationSensor(Gate):
         self.source_name = source_name
         self.kind = check_choice(kind, "kind", KINDS)
         self.launched_after = launched_after
-        self.if_failed = check_choice(if_failed, "if_failed", ("fail", "wait_for_next"))
+        self.if_failed = check_choice(if_failed, "if_failed", IF_FAILED)
         self.retry_grace = retry_grace
-        self._grace = duration(retry_grace, "retry_grace")
-        self._source_ids: list[str] | None = None
-        self._are_known = False
+        duration(retry_grace, "retry_grace")
         if (source_id is None) == (source_name is None):
             raise ValueError(
                 f"source_id is {source_id!r} and source_name {source_name!r}. Give one of the two."
             )
-        name, given, check = self._named()
+        name, given, check = (
+            ("source_id", source_id, check_id)
+            if source_name is None
+            else ("source_name", source_name, check_name)
+        )
         if isinstance(given, (list, tuple)) and not given:
             raise ValueError(f"{name} is an empty list. Give one at least.")
         check_literals(given, name, check)
-        if isinstance(launched_after, datetime) or (
-            isinstance(launched_after, str) and not is_template(launched_after)
-        ):
-            instant(launched_after, "launched_after")
+        if not is_rendered_later(launched_after):
+            aware_datetime(launched_after, "launched_after")
         self._prepare_start()
 
-    @property
-    def _single(self) -> bool:
-        return isinstance(self._named()[1], str)
-
-    def _named(self) -> tuple[str, object, Check]:
-        if self.source_name is not None:
-            return "source_name", self.source_name, check_text
-        return "source_id", self.source_id, check_id
-
-    def _sources(self) -> list[str]:
-        name, given, check = self._named()
-        sources = texts(given, name, check)
-        if not sources:
-            raise ValueError(f"{name} is an empty list. Give one at least.")
-        return sources
-
-    def _aggregations(self) -> Aggregations:
-        return Aggregations(
-            kind=kind_of(self.kind),
-            launched_after=instant(self.launched_after, "launched_after"),
-            accepted=self._accepted,
-            wait_for_next=self.if_failed == "wait_for_next",
-            retry_grace=self._grace,
+    def _parse(self) -> AggregationWait:
+        return AggregationWait.parse(
+            source_id=self.source_id,
+            source_name=self.source_name,
+            kind=self.kind,
+            launched_after=self.launched_after,
+            accepted_statuses=self._accepted,
+            if_failed=self.if_failed,
+            retry_grace=self.retry_grace,
         )
 
-    def _see(self) -> Verdict:
-        aggregations = self._aggregations()
-        self._narrator.begin([aggregations.describe(self._sources())])
-        hook = self.hook
-        if self._source_ids is None:
-            named = self.source_name is not None
-            self._source_ids = [
-                hook.sources.find_by_name(each).id if named else each for each in self._sources()
-            ]
-        launched = hook.client.aggregations(dict.fromkeys(self._source_ids, aggregations.launched_after))
-        if not self._are_known:
-            unknown = hook.sources.unknown(each for each, tasks in launched.items() if not tasks)
-            if unknown:
-                raise source_not_found(unknown, self.sailpoint_conn_id)
-        self._are_known = True
-        self._linked_source = self._source_ids[0]
-        seen = [task for tasks in launched.values() for task in tasks if aggregations.include(task)]
-        self._narrator.look(aggregations.newest(seen).values())
-        return aggregations.judge(self._source_ids, seen, datetime.now(UTC))
+    def _read(self, arguments: Mapping[str, Any]) -> AggregationWait:
+        return AggregationWait.parse(**arguments)
 
-    def _judge_event(self, event: dict[str, Any], seen: Sequence[TaskStatus]) -> Verdict:
-        aggregations = self._aggregations()
-        self._narrator.look(aggregations.newest(seen).values())
-        self._linked_source = event["source_ids"][0]
-        return aggregations.judge(event["source_ids"], seen, datetime.now(UTC))
-
-    def _trigger_arguments(self) -> dict[str, Any]:
-        launched_after, source_id, source_name = self.launched_after, self.source_id, self.source_name
-        if isinstance(launched_after, datetime):
-            launched_after = launched_after.isoformat()
-        if self._source_ids is not None:  # a look has told them
-            source_id, source_name = (self._source_ids[0] if self._single else self._source_ids), None
+    def _literals(self) -> dict[str, Any]:
+        launched_after = self.launched_after
         return {
-            "source_id": source_id,
-            "source_name": source_name,
+            "source_id": self.source_id,
+            "source_name": self.source_name,
             "kind": self.kind,
-            "launched_after": launched_after,
+            "launched_after": launched_after.isoformat()
+            if isinstance(launched_after, datetime)
+            else launched_after,
+            "accepted_statuses": status_names(self._accepted),
             "if_failed": self.if_failed,
-            "retry_grace": self._grace.total_seconds(),
+            "retry_grace": duration(self.retry_grace, "retry_grace").total_seconds(),
+            "waiting_since": None,
         }

@@ -1,362 +1,275 @@
 """
-One look at a tenant's aggregations for all who watch them in a process.
+Polls a tenant's aggregations for all asset watchers of a connection in a process.
 
-A feed serves the watchers of one connection and API version. Each watcher is a :class:`Reader` with a cursor
-of its own, and says what it needs the next look to have; a look has what all of them need.
+The feed has a loop of its own beside the sensors' poller. It reads a stream of everything by time, which
+shares no request with queries by id.
+
+There are two polls, each in a task of its own, so that neither waits for the other: one of what is new, for
+the watchers that keep up, and one that reaches further, for those that begin or have been away for long.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
 import logging
 import math
 import random
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from asgiref.sync import sync_to_async
 
 from airflow_provider_sptasks.arguments import cut_list
-from airflow_provider_sptasks.client.errors import SailPointError
-from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE
-from airflow_provider_sptasks.client.models import TaskStatus
+from airflow_provider_sptasks.client.clock import clock_lead
+from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
 from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
-from airflow_provider_sptasks.client.retry import RetryPolicy
-from airflow_provider_sptasks.completions import (
-    AGGREGATIONS,
-    OVERLAP,
-    Cursor,
-    Look,
-    Selection,
-    created_second,
-)
-from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
-from airflow_provider_sptasks.triggers._tenant import IDS_IN_A_REQUEST, JITTER, Tenant
+from airflow_provider_sptasks.client.settings import DEFAULT_POLL_SHARE, ClientSettings
+from airflow_provider_sptasks.completions import Snapshot
+from airflow_provider_sptasks.triggers._completions_poll import CompletionsPoll
+from airflow_provider_sptasks.triggers._connection import PollingClients, connect
+from airflow_provider_sptasks.triggers._queue import JITTER, backoff
+from airflow_provider_sptasks.triggers._watcher import Update, Watcher
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# For how long the client tries a call by itself.
-PATIENCE = 30.0
-LONGEST_BACKOFF = 60.0
-# What is refused will be refused again, until somebody sees to it.
-REFUSED = 300.0
-# A look for somebody who needs more than the last one had comes as soon as that.
-SHORTEST = 1.0
-
-
-class Store(Protocol):
-    """Where a cursor outlives the process: what Airflow's accessor of an asset's state store offers."""
-
-    async def aget(self, key: str, default: Any = None) -> Any:
-        """Read a value."""
-
-    async def aset(self, key: str, value: Any) -> None:
-        """Write a value."""
-
-
-@dataclass(frozen=True, eq=False)
-class News:
-    """
-    What the feed hands to all who watch.
-
-    :param feed: the feed
-    :param look: what was seen; ``None`` before the first look, so that they can say what they need
-    :param read_by: those who took it, each with how far it has read then, and the life in which it did
-    """
-
-    feed: Feed
-    look: Look | None = None
-    read_by: dict[Reader, tuple[int, Cursor | None]] = field(default_factory=dict)
-
-
-class Reader:
-    """
-    One watcher: what it wants, and how far it has read.
-
-    :param source_names: the names of the sources, where their ids are yet to be found
-    :param selection: what is wanted; where there are names, of these sources only
-    :param poke_interval: how long a look may take to come, in seconds
-    :param stores: where its cursor is kept
-    :param key: under which key
-    """
-
-    def __init__(
-        self,
-        *,
-        source_names: Sequence[str],
-        selection: Selection,
-        poke_interval: float,
-        stores: Sequence[Store],
-        key: str,
-    ) -> None:
-        self.selection = selection
-        self.poke_interval = poke_interval
-        self.cursor: Cursor | None = None
-        self._source_names = source_names
-        self._stores = stores
-        self._key = key
-        self._confirmed: Cursor | None = None
-        self._stored: Cursor | None = None
-        self._life = 0
-        self._is_troubled = False
-
-    async def prepare(self, feed: Feed) -> None:
-        """
-        Find the sources and where it stopped reading, then join the feed; however long that takes.
-
-        :param feed: the feed
-        """
-        if self._source_names:
-            ids = await feed.find_sources(self._source_names)
-            self.selection = replace(self.selection, source_ids=ids)
-        # Equal watchers of several assets are one; an asset that was added later has no cursor yet.
-        loaded = await feed.insist(self._load, "how far completions were read")
-        cursors = [cursor for cursor in loaded if cursor is not None]
-        self._stored = max(cursors, key=lambda cursor: cursor.since, default=None)
-        self.cursor = self._confirmed = self._stored
-        feed.join(self)
-
-    async def read(self, news: News) -> list[TaskStatus]:
-        """
-        Read what is new for this watcher.
-
-        :param news: what the feed handed out
-        :return: the accepted completions that are news, oldest first
-        """
-        life, cursor, look = self._life, self.cursor, news.look
-        news.read_by[self] = life, None
-        if look is None or self not in news.feed.readers:
-            return []
-        found: list[TaskStatus] = []
-        if cursor is None and look.has_pending:
-            # There is nothing in it that could get lost.
-            self._confirmed = cursor = await news.feed.tenant.work(lambda: Cursor.begin(look, self.selection))
-        elif cursor is not None and cursor.is_covered_by(look):
-            before = cursor
-            cursor, found = await news.feed.tenant.work(lambda: before.read(look, self.selection))
-        else:
-            news.feed.hurry()
-            return []
-        if life != self._life:
-            return []
-        self.cursor = cursor
-        news.read_by[self] = life, cursor
-        return found
-
-    async def confirm(self, life: int, cursor: Cursor) -> None:
-        """
-        Keep how far it has read: what was found until then is in Airflow's database.
-
-        :param life: the life in which it read so far
-        :param cursor: how far
-        """
-        if life != self._life:
-            return
-        self._confirmed = cursor
-        if cursor == self._stored:
-            return
-        try:
-            for each in self._stores:
-                await each.aset(self._key, cursor.to_json())
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next look's cursor makes up for it
-            if not self._is_troubled:
-                log.warning("Can't store how far completions were read, will try again: %s", error)
-            self._is_troubled = True
-        else:
-            self._stored = cursor
-            self._is_troubled = False
-
-    def rewind(self) -> None:
-        """Go back to what was confirmed last: what was found since then may be lost."""
-        self._life += 1
-        self.cursor = self._confirmed
-
-    async def _load(self) -> list[Cursor | None]:
-        return [_cursor(await store.aget(self._key)) for store in self._stores]
+# A refusal that repeats is tried again this seldom: a person has to change something.
+REFUSAL_RETRY_SECONDS = 300.0
+SETTINGS_REFRESH_SECONDS = 300.0
+# No poll comes sooner after the one before, and new watchers are noticed within this time.
+SHORTEST_PAUSE_SECONDS = 1.0
+# A watcher that comes while no poll works is told of the feed within this time.
+GREETING_SECONDS = 2.0
+# A watcher is behind if its cursor is that much older than the others'.
+BEHIND_SECONDS = 3_600
+# How far a credible time may be ahead of the tenant's clock.
+CLOCK_TOLERANCE_SECONDS = 60.0
+MAX_THREADS = 8
+# So many sources are looked up at a time: the other threads are for the polls.
+MAX_LOOKUPS = 4
 
 
 class Feed:
     """
-    Looks at a tenant's aggregations for all who have joined.
+    Polls for all watchers that have subscribed.
 
     :param sailpoint_conn_id: the Airflow connection
     :param api_version: the API version; ``None`` for the connection's
     """
 
     def __init__(self, sailpoint_conn_id: str, api_version: str | None) -> None:
-        self.tenant = Tenant(
-            sailpoint_conn_id,
-            api_version,
-            retry=RetryPolicy(deadline=PATIENCE, max_attempts=3),
-            thread="sailpoint-completions",
-        )
-        self.readers: dict[Reader, None] = {}
-        self._requests = 0
-        self._needed = asyncio.Event()
-        self._hurried = asyncio.Event()
+        self.sailpoint_conn_id = sailpoint_conn_id
+        self.watchers: dict[Watcher, None] = {}
+        self._api_version = api_version
+        self._executor = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="sailpoint-completions")
+        self._lookups = asyncio.Semaphore(MAX_LOOKUPS)
+        self._stop = threading.Event()
+        self._updates: asyncio.Queue[Update] = asyncio.Queue()
+        self._polls: list[asyncio.Task[None]] = []
+        self._connecting = asyncio.Lock()
+        self._clients: PollingClients | None = None
+        self._settings: ClientSettings | None = None
+        self._refresh_at = -math.inf
+        self._clock_lead = 0.0
 
-    def join(self, reader: Reader) -> None:
-        """Look for somebody from now on."""
-        self.readers[reader] = None
-        self._needed.set()
-        self.hurry()
+    def subscribe(self, watcher: Watcher) -> None:
+        """Poll for a watcher from now on."""
+        self.watchers[watcher] = None
 
-    def leave(self, reader: Reader) -> None:
-        """Look for somebody no longer."""
-        self.readers.pop(reader, None)
-        if not self.readers:
-            self._needed.clear()
-
-    def hurry(self) -> None:
-        """Look soon: somebody needs more than the last look had."""
-        self._hurried.set()
+    def unsubscribe(self, watcher: Watcher) -> None:
+        """Poll for a watcher no longer."""
+        self.watchers.pop(watcher, None)
 
     def close(self) -> None:
-        """Let go of the thread."""
-        self.tenant.close()
+        """End the polls; nothing more is sent."""
+        self._stop.set()
+        for task in self._polls:
+            task.cancel()
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
-    async def news(self) -> AsyncIterator[News]:
-        """Look again and again, for as long as somebody watches."""
-        yield News(self)
+    async def updates(self) -> AsyncIterator[Update]:
+        """
+        Yield what the polls find, for as long as there is anybody to take it.
+
+        Watchers learn of the feed by an update only, and subscribe after that. So there are updates also
+        while there is no subscriber yet, or no poll works.
+        """
+        for choose in (self._keeping_up, self._behind):
+            # In a context of its own: it must not log for the trigger that came first.
+            poll = asyncio.get_running_loop().create_task(self._run(choose), context=contextvars.Context())
+            self._polls.append(poll)
+        update = Update(self)
         while True:
-            await self._needed.wait()
-            self._hurried.clear()
-            yield News(self, await self.insist(self._look, f"completions of {self.tenant.sailpoint_conn_id}"))
-            await asyncio.sleep(SHORTEST)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval() - SHORTEST):
-                    await self._hurried.wait()
+            yield update
+            try:
+                async with asyncio.timeout(GREETING_SECONDS):
+                    update = await self._updates.get()
+            except TimeoutError:
+                update = Update(self)
+            for task in self._polls:
+                if task.done():
+                    task.result()
 
-    def _interval(self) -> float:
-        """How long to the next look: no longer than wanted, unless looks take up more than their share."""
-        wanted = min((reader.poke_interval for reader in self.readers), default=math.inf)
-        share = self.tenant.hook.settings.poll_share if self.tenant.hook else 1.0
-        interval = max(wanted, self._requests * WINDOW / (TENANT_LIMIT * share))
+    def _behind(self) -> set[Watcher]:
+        """Return the watchers that begin, or whose cursors are much older than the newest."""
+        seconds = [watcher.cursor.since for watcher in self.watchers if watcher.cursor is not None]
+        latest = self._latest()
+        newest = max((each for each in seconds if each <= latest), default=0)
+        return {
+            watcher
+            for watcher in self.watchers
+            if watcher.cursor is None or watcher.cursor.since < newest - BEHIND_SECONDS
+        }
+
+    def _keeping_up(self) -> set[Watcher]:
+        return self.watchers.keys() - self._behind()
+
+    async def _run(self, choose: Callable[[], set[Watcher]]) -> None:
+        """Poll again and again for the watchers that are chosen; sooner if there are others among them."""
+        poll = CompletionsPoll()
+        what = f"Polling completions of {self.sailpoint_conn_id}"
+        while True:
+            watchers = choose()
+            if watchers:
+                due = time.monotonic()
+                snapshot = await self.retry_forever(partial(self._poll, poll, choose), what)
+                self._updates.put_nowait(Update(self, snapshot))
+                due += self._interval(watchers, poll.requests)
+                await asyncio.sleep(SHORTEST_PAUSE_SECONDS)
+                while watchers >= choose() and (left := due - time.monotonic()) > 0:
+                    await asyncio.sleep(min(SHORTEST_PAUSE_SECONDS, left))
+            else:
+                await asyncio.sleep(SHORTEST_PAUSE_SECONDS)
+
+    async def _poll(self, poll: CompletionsPoll, choose: Callable[[], set[Watcher]]) -> Snapshot:
+        # Chosen anew at each attempt: those that left must not make it fail.
+        cursors = [watcher.cursor for watcher in choose()]
+        return await self._ask(lambda clients: poll.poll(clients.client, cursors, self._latest()))
+
+    def _interval(self, watchers: Collection[Watcher], requests: int) -> float:
+        """Return the seconds to the next poll, which may take up no more than its share of the limit."""
+        wanted = min(watcher.poke_interval for watcher in watchers)
+        share = DEFAULT_POLL_SHARE if self._settings is None else self._settings.poll_share
+        interval = max(wanted, requests * WINDOW / (TENANT_LIMIT * share))
         return interval * random.uniform(1 - JITTER, 1)  # noqa: S311 - no secret
 
-    async def _look(self) -> Look:
-        needs = _Needs.of([reader.cursor for reader in self.readers])
-        return await self.tenant.ask(lambda hook: self._see(hook, needs))
-
-    def _see(self, hook: SailPointHook, needs: _Needs) -> Look:
-        tasks: dict[str, TaskStatus] = {}
-        read = newest = 0
-        since = needs.since
-        if needs.has_newcomer:
-            tasks = {task.id: _lean(task) for task in hook.client.pending() if task.kind in AGGREGATIONS}
-            newest = _newest(itertools.islice(hook.client.list(sorters="-created", page_size=10), 10))
-            since = min(since, max(newest - OVERLAP, 0))
-        for task in hook.client.created_since(datetime.fromtimestamp(since, UTC), needs.asked):
-            read += 1
-            newest = max(newest, _newest([task]))
-            if task.kind in AGGREGATIONS:
-                tasks[task.id] = _lean(task)
-        self._requests = read // MAX_PAGE_SIZE + 1 + math.ceil(len(needs.asked) / IDS_IN_A_REQUEST)
-        return Look(tasks, since, needs.asked, newest, needs.has_newcomer)
+    def _latest(self) -> int:
+        """Return the latest time that a record can have been created at, in seconds since 1970."""
+        return int(time.time() + self._clock_lead + CLOCK_TOLERANCE_SECONDS)
 
     async def find_sources(self, names: Sequence[str]) -> frozenset[str]:
         """
-        Find the ids of sources, in lower case.
+        Find the ids of sources, in lower case; tries again until there are such sources.
 
         :param names: their names
         """
 
-        def find(hook: SailPointHook) -> frozenset[str]:
-            return frozenset(hook.sources.find_by_name(name).id.casefold() for name in names)
+        def find(clients: PollingClients) -> frozenset[str]:
+            return frozenset(clients.sources.find_by_name(name).id.casefold() for name in names)
 
-        return await self.insist(
-            lambda: self.tenant.ask(find), f"sources of {self.tenant.sailpoint_conn_id}: {cut_list(names)}"
+        async def look_up() -> frozenset[str]:
+            async with self._lookups:
+                return await self._ask(find)
+
+        return await self.retry_forever(
+            look_up, f"Finding sources of {self.sailpoint_conn_id} ({cut_list(names)})"
         )
 
-    async def insist(self, attempt: Callable[[], Awaitable[T]], what: str) -> T:
+    async def retry_forever(self, attempt: Callable[[], Awaitable[T]], what: str) -> T:
         """
-        Try until it succeeds: soon again what may pass, seldom what is refused. Airflow would do so every
-        two seconds.
+        Try until it succeeds: transient errors with back-off, repeated refusals every few minutes. If it
+        raised, Airflow would start the trigger again every two seconds.
 
         :param attempt: what is tried
-        :param what: what it gives, for the log
+        :param what: what it does, for the log
         """
-        told: type[Exception] | None = None
-        for failures in itertools.count():
+        logged: type[Exception] | None = None
+        refusals = 0
+        for failures in itertools.count(1):
             try:
                 answer = await attempt()
-            except Exception as error:  # noqa: BLE001 - or a fault would become a busy loop
-                if _is_refusal(error) or told is not type(error):
-                    _tell(error, what)
-                told, wait = type(error), self._backoff(error, failures)
+            except Exception as error:  # anything, or a fault would become a busy loop
+                refusals = refusals + 1 if _is_refusal(error) else 0
+                if refusals:
+                    self._refresh_at = -math.inf
+                if refusals > 1:
+                    wait = REFUSAL_RETRY_SECONDS
+                    log.error("%s is refused, will be tried again in %.0f s: %s", what, wait, error)
+                else:
+                    wait = backoff(failures, getattr(error, "retry_after", None))
+                    if logged is not type(error):
+                        known = isinstance(error, SailPointError | AirflowNotFoundException | ValueError)
+                        log.warning(
+                            "%s fails, will be tried again: %s",
+                            what,
+                            error,
+                            exc_info=None if known else error,
+                        )
+                logged = type(error)
             else:
-                if told is not None:
-                    log.info("Can see %s again", what)
+                if logged is not None:
+                    log.info("%s works again", what)
                 return answer
             await asyncio.sleep(wait)
         raise AssertionError("unreachable")
 
-    def _backoff(self, error: Exception, failures: int) -> float:
-        if _is_refusal(error):
-            self.tenant.forget()
-            return REFUSED
-        told = error.retry_after if isinstance(error, SailPointError) else None
-        wait = max(min(2.0 ** min(failures, 10), LONGEST_BACKOFF), told or 0.0)
-        return wait * random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
+    async def work(self, work: Callable[[], T]) -> T:
+        """
+        Do in a thread what would keep the event loop from others.
 
+        :param work: what to do
+        """
+        # Not in a plain thread: what talks to Airflow from one, as masking a token does, breaks the
+        # triggerer's channel to its supervisor before Airflow 3.3.
+        return await sync_to_async(work, thread_sensitive=False, executor=self._executor)()
 
-@dataclass(frozen=True)
-class _Needs:
-    """
-    What a look must have for all who watch.
+    async def _ask(self, question: Callable[[PollingClients], T]) -> T:
+        """Ask; after a 401 once more with the connection read again: credentials may have been rotated."""
+        clients = await self._connected()
+        try:
+            return await self.work(partial(question, clients))
+        except UnauthorizedError:
+            self._refresh_at = -math.inf
+            clients = await self._connected()
+            return await self.work(partial(question, clients))
 
-    :param since: from when on everything, in seconds since 1970
-    :param asked: the ids of tasks, whenever they were created
-    :param has_newcomer: whether somebody needs all that has not ended
-    """
+    async def _connected(self) -> PollingClients:
+        async with self._connecting:
+            clients = self._clients
+            if clients is None or time.monotonic() >= self._refresh_at:
+                clients = await self._read_connection()
+                self._refresh_at = time.monotonic() + SETTINGS_REFRESH_SECONDS
+            return clients
 
-    since: int
-    asked: frozenset[str]
-    has_newcomer: bool
-
-    @classmethod
-    def of(cls, cursors: Collection[Cursor | None]) -> _Needs:
-        known = [cursor for cursor in cursors if cursor is not None]
-        return cls(
-            since=min((cursor.since for cursor in known), default=int(time.time())),
-            asked=frozenset().union(*(cursor.awaited for cursor in known)),
-            has_newcomer=len(known) < len(cursors),
-        )
+    async def _read_connection(self) -> PollingClients:
+        """Read the connection and the tenant's clock again: the former may have been changed."""
+        clients = self._clients
+        try:
+            hook = await connect(self.sailpoint_conn_id, self._api_version, grace=0.0)
+            settings = hook.settings
+        except Exception as error:
+            if clients is None:
+                raise
+            # Airflow may be restarting; what was read last holds.
+            log.warning("Connection %r can't be read again: %s", self.sailpoint_conn_id, error)
+            return clients
+        if clients is None or settings != self._settings:
+            self._settings = settings
+            self._clients = clients = PollingClients(hook, self._stop)
+        with suppress(SailPointError):
+            self._clock_lead = (await self.work(partial(clock_lead, clients.client))).total_seconds()
+        return clients
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether trying again helps only after somebody has changed something."""
+    """Whether trying again helps only after a person has changed something."""
     return isinstance(error, ValueError) or (isinstance(error, SailPointError) and not error.retryable)
-
-
-def _cursor(value: Any) -> Cursor | None:
-    try:
-        return None if value is None else Cursor.from_json(value)
-    except ValueError as error:
-        log.error("Completions are read from now on, since the asset's state is unusable: %s", error)
-        return None
-
-
-def _tell(error: Exception, what: str) -> None:
-    if _is_refusal(error):
-        advice = "until somebody sees to it, will try again"
-        log.error("Can't see %s %s in %.0f s: %s", what, advice, REFUSED, error)
-        return
-    known = isinstance(error, SailPointError | AirflowNotFoundException)
-    log.warning("Can't see %s at the moment, waiting on: %s", what, error, exc_info=None if known else error)
-
-
-def _lean(task: TaskStatus) -> TaskStatus:
-    return replace(task, raw={})
-
-
-def _newest(tasks: Iterable[TaskStatus]) -> int:
-    """When the newest task was created; one from the future says nothing about the others."""
-    return min(max((created_second(task) or 0 for task in tasks), default=0), int(time.time()))

@@ -1,596 +1,297 @@
 """
-One poller for all who wait in a process: ten thousand tasks cost as many requests as they fill.
+One poller for all triggers that wait on a tenant: ten thousand tasks cost as many requests as they fill.
 
-There is one poller for each event loop, connection and API version, alive while anybody waits. It looks at
-the tasks, or at what the sources launched lately, whose turn has come, as many as fit in a request, and hands
-what it saw to whoever waits for them.
+There is one poller for each event loop, tenant, client id and API version, alive while there are
+subscriptions. It polls the queries that are due, as many as fit in a request, and with as many requests in
+flight as its share of the rate limit needs; how fast it sends is up to ``client/pacing.py``. Queries of
+different types fail apart from each other, each entry with a back-off of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import heapq
-import itertools
 import logging
 import math
-import random
-import sys
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from functools import partial
-from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from airflow_provider_sptasks.client.errors import BadRequestError, SailPointError
-from airflow_provider_sptasks.client.ids import check_id
-from airflow_provider_sptasks.client.models import TaskStatus
-from airflow_provider_sptasks.client.models_sources import Source
-from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
-from airflow_provider_sptasks.client.retry import RetryPolicy
-from airflow_provider_sptasks.client.settings import DEFAULT_POLL_SHARE, ClientSettings
+from asgiref.sync import sync_to_async
+
+from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
-from airflow_provider_sptasks.triggers._tenant import IDS_IN_A_REQUEST, JITTER, Tenant
+from airflow_provider_sptasks.triggers._connection import MAX_IN_FLIGHT, Key, PollingClients, connect, key_of
+from airflow_provider_sptasks.triggers._queue import COALESCE_SECONDS, UNANSWERED, Entry, Queue
+from airflow_provider_sptasks.triggers._subscription import ConnectionChangedError, Subscription
+from airflow_provider_sptasks.waiting.queries import Query
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+# What is due within this part of a round is polled along.
+COALESCE_PART = 0.5
+# Those that are notified run at once: more of them would keep the event loop from everybody else.
+NOTIFY_BATCH = 5
+SETTINGS_REFRESH_SECONDS = 300.0
 
-# Nobody is looked at more often than that, unless it asks for it with its own interval. A larger share than
-# the default makes it shorter in proportion: then a lone gate is looked at as often as a thousand.
-SHORTEST_ROUND = 5.0
-# Those whose turn comes within this part of a round ride along.
-RIDE_ALONG = 0.5
-# Those who are told run in the same breath: more of them would keep the event loop from everybody else.
-TOLD_AT_ONCE = 5
-LONGEST_BACKOFF = 30.0
-# A source is asked for what it launched since what was seen last, less this: for what may show up late, and
-# what waits to be launched.
-OVERLAP = timedelta(minutes=15)
-# For how long a connection that can't be found is looked for again.
-CONNECTION_GRACE = 60.0
-
-_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str | None], Poller]] = (
-    WeakKeyDictionary()
-)
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, Poller]] = WeakKeyDictionary()
 
 
-@dataclass(slots=True)
-class Look:
+@asynccontextmanager
+async def subscribe(
+    sailpoint_conn_id: str, api_version: str | None, interval: float
+) -> AsyncIterator[Subscription]:
     """
-    What is new for one waiter.
-
-    :param found: the tasks that were seen and differ from when they were seen last
-    :param missing: the tasks that were looked for and not seen, the sources that the tenant doesn't know
-    :param trouble: why nothing could be seen, where that is so
-    """
-
-    found: dict[str, TaskStatus] = field(default_factory=dict)
-    missing: set[str] = field(default_factory=set)
-    trouble: SailPointError | None = None
-
-
-class Waiter:
-    """One who waits for news of some tasks. Made by :meth:`Poller.join`."""
-
-    __slots__ = ("_error", "_future", "_news", "_poller", "interval", "turns")
-
-    def __init__(self, poller: Poller, interval: float) -> None:
-        self.interval = interval
-        self.turns: Sequence[_Turn | _SourceTurn] = ()
-        self._poller = poller
-        self._news: Look | None = None
-        self._error: BaseException | None = None
-        self._future: asyncio.Future[None] | None = None
-
-    async def look(self) -> Look:
-        """
-        Wait for news.
-
-        :raises SailPointError: the tenant refuses, and will go on to do so
-        """
-        while self._news is None and self._error is None:
-            self._future = asyncio.get_running_loop().create_future()
-            await self._future
-        if self._error is not None:
-            raise self._error
-        news, self._news = self._news, None
-        assert news is not None  # noqa: S101 - for mypy: the loop saw to it
-        return news
-
-    def leave(self) -> None:
-        """Wait no longer."""
-        self._poller.leave(self)
-
-    def tell_found(self, status: TaskStatus) -> None:
-        """Hand it a task that was seen and is new or has changed."""
-        self._tell().found[status.id] = status
-
-    def tell_missing(self, wanted: str) -> None:
-        """Hand it the id of a task, or a source, that was looked for and is not there."""
-        self._tell().missing.add(wanted)
-
-    def tell_looked(self) -> None:
-        """Tell it that it was looked, whether anything was seen or not."""
-        self._tell()
-
-    def tell_trouble(self, error: SailPointError) -> None:
-        """Hand it what keeps the poller from seeing anything at the moment."""
-        self._tell().trouble = error
-
-    def fail(self, error: BaseException) -> None:
-        """Hand it what it can't wait out."""
-        self._error = error
-        self._wake()
-
-    def _tell(self) -> Look:
-        if self._news is None:
-            self._news = Look()
-            self._wake()
-        return self._news
-
-    def _wake(self) -> None:
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
-
-
-@dataclass(eq=False, slots=True)
-class _Turn:
-    """A task that somebody waits for, and when it is to be looked at next."""
-
-    wanted: str
-    due: float
-    waiters: list[Waiter] = field(default_factory=list)
-    seen: TaskStatus | None = None
-
-    @property
-    def is_new(self) -> bool:
-        """Whether somebody waits for a first look at it; others' is handed to who comes later."""
-        return False
-
-    def forget(self) -> None:
-        """Let the next look be news for everybody, whatever it shows."""
-        self.seen = None
-
-
-@dataclass(eq=False, slots=True)
-class _SourceTurn:
-    """A source whose tasks somebody waits for, and when it is to be looked at next."""
-
-    wanted: str
-    due: float
-    since: datetime
-    waiters: list[Waiter] = field(default_factory=list)
-    seen: dict[str, TaskStatus] = field(default_factory=dict)
-    newcomers: list[Waiter] = field(default_factory=list)
-    known: bool = False
-
-    @property
-    def is_new(self) -> bool:
-        """Whether somebody came while others were told, and waits for a first look that goes back further."""
-        return bool(self.newcomers)
-
-    def forget(self) -> None:
-        """Let the next look be news for everybody, whatever it shows."""
-        self.newcomers = list(self.waiters)
-
-
-AnyTurn = TypeVar("AnyTurn", _Turn, _SourceTurn)
-
-
-class _Line(ABC, Generic[AnyTurn]):
-    """Those who wait for one kind of thing, in the order of their turns, and how it is asked for."""
-
-    def __init__(self) -> None:
-        self.turns: dict[str, AnyTurn] = {}
-        self._queue: list[tuple[float, int, AnyTurn]] = []
-        self._order = itertools.count()
-
-    @abstractmethod
-    def question(self, turns: Sequence[AnyTurn]) -> Callable[[SailPointHook], Callable[[AnyTurn], None]]:
-        """
-        Prepare a look.
-
-        :param turns: whose turn has come
-        :return: asks the tenant, in the poller's thread, and returns what tells each of them the answer
-        """
-
-    def enqueue(self, turn: AnyTurn) -> None:
-        """Let it come when it is due."""
-        heapq.heappush(self._queue, (turn.due, next(self._order), turn))
-
-    @property
-    def due(self) -> float:
-        """When the first turn comes; never, if there is none."""
-        while self._queue and not self._is_current(*self._queue[0][::2]):
-            heapq.heappop(self._queue)
-        return self._queue[0][0] if self._queue else math.inf
-
-    def take(self, most: int, latest: float) -> list[AnyTurn]:
-        """
-        Take from the front.
-
-        :param most: how many at the most
-        :param latest: only turns that are due by then
-        """
-        turns: list[AnyTurn] = []
-        while len(turns) < most and self.due <= latest:
-            turn = heapq.heappop(self._queue)[2]
-            turn.due = math.inf  # it may stand in the queue more than once, and must not be taken again
-            turns.append(turn)
-        return turns
-
-    @staticmethod
-    def _is_current(due: float, turn: AnyTurn) -> bool:
-        return bool(turn.waiters) and turn.due == due
-
-
-class _Tasks(_Line[_Turn]):
-    def question(self, turns: Sequence[_Turn]) -> Callable[[SailPointHook], Callable[[_Turn], None]]:
-        def ask(hook: SailPointHook) -> Callable[[_Turn], None]:
-            found = {
-                task.id: _lean(task) for task in hook.client.find(turn.wanted for turn in turns).values()
-            }
-            return lambda turn: self._tell(turn, found.get(turn.wanted))
-
-        return ask
-
-    @staticmethod
-    def _tell(turn: _Turn, status: TaskStatus | None) -> None:
-        for waiter in turn.waiters:
-            if status is None:
-                waiter.tell_missing(turn.wanted)
-            elif status != turn.seen:
-                waiter.tell_found(status)
-        if status != turn.seen:
-            turn.seen = status
-
-
-class _Sources(_Line[_SourceTurn]):
-    def __init__(self) -> None:
-        super().__init__()
-        self._newest = datetime.min.replace(tzinfo=UTC) + OVERLAP
-
-    def question(
-        self, turns: Sequence[_SourceTurn]
-    ) -> Callable[[SailPointHook], Callable[[_SourceTurn], None]]:
-        since = {turn.wanted: turn.since for turn in turns}
-        to_be_known = [turn.wanted for turn in turns if not turn.known]
-        newcomers = {turn.wanted: list(turn.newcomers) for turn in turns}
-
-        def ask(hook: SailPointHook) -> Callable[[_SourceTurn], None]:
-            launched = hook.client.aggregations(since)
-            found = {source: [_lean(task) for task in tasks] for source, tasks in launched.items()}
-            unknown = hook.sources.unknown(each for each in to_be_known if not found[each])
-            created = (task.created for tasks in found.values() for task in tasks if task.created)
-            self._newest = max(created, default=self._newest)
-            return lambda turn: self._tell(
-                turn, found[turn.wanted], newcomers[turn.wanted], turn.wanted in unknown
-            )
-
-        return ask
-
-    def _tell(
-        self, turn: _SourceTurn, tasks: Sequence[TaskStatus], newcomers: Sequence[Waiter], unknown: bool
-    ) -> None:
-        for waiter in turn.waiters:
-            is_new = waiter in newcomers
-            for status in tasks:
-                if is_new or turn.seen.get(status.id) != status:
-                    waiter.tell_found(status)
-            if unknown:
-                waiter.tell_missing(turn.wanted)
-            if is_new:
-                waiter.tell_looked()
-        turn.seen = {status.id: status for status in tasks}
-        turn.known = True
-        turn.newcomers = [waiter for waiter in turn.newcomers if waiter not in newcomers]
-        if not turn.newcomers:
-            # Those that are still to end are wanted again, and what has come since.
-            pending = [status.created or turn.since for status in tasks if not status.is_complete]
-            turn.since = max(turn.since, min([self._newest - OVERLAP, *pending]))
-
-
-def poller(sailpoint_conn_id: str, api_version: str | None) -> Poller:
-    """
-    Return the poller of the running event loop for a connection and API version; made if there is none.
+    Subscribe to the poller of a connection's tenant; made if there is none.
 
     :param sailpoint_conn_id: the Airflow connection
     :param api_version: the API version; ``None`` for the connection's
+    :param interval: maximum seconds between two polls of a query
+    :raises ValueError: the connection has an invalid field
+    :raises AirflowNotFoundException: there is no such connection, for longer than Airflow takes to restart
     """
+    hook = await connect(sailpoint_conn_id, api_version)
     pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
-    key = (sailpoint_conn_id, api_version)
-    if key not in pollers:
-        pollers[key] = Poller(*key, on_close=lambda: pollers.pop(key))
-    return pollers[key]
+    key = key_of(hook.settings)
+    poller = pollers.get(key)
+    if poller is None:
+        poller = pollers[key] = Poller(key, hook, pollers)
+    else:
+        poller.use(hook)
+    subscription = poller.open(interval, (sailpoint_conn_id, api_version))
+    try:
+        yield subscription
+    finally:
+        subscription.close()
 
 
 class Poller:
     """
-    Looks at tasks for all who wait for them, until the last one leaves. Made by :func:`poller`.
+    Polls a tenant for all subscriptions, until the last one is closed. Made by :func:`subscribe`.
 
-    :param sailpoint_conn_id: the Airflow connection
-    :param api_version: the API version; ``None`` for the connection's
-    :param on_close: called when the last one has left
+    :param key: the tenant, the client id and the API version
+    :param hook: the connection that leads there
+    :param pollers: where it is registered under its key
     """
 
-    def __init__(
-        self, sailpoint_conn_id: str, api_version: str | None, *, on_close: Callable[[], object]
-    ) -> None:
-        self._on_close = on_close
+    def __init__(self, key: Key, hook: SailPointHook, pollers: dict[Key, Poller]) -> None:
+        self._key = key
+        self._pollers = pollers
         self._loop = asyncio.get_running_loop()
-        self._tasks = _Tasks()
-        self._sources = _Sources()
-        self._lines: tuple[_Line[Any], ...] = (self._tasks, self._sources)
-        self._waiters = 0
-        self._source_ids: dict[str, str] = {}
-        self._slot = 0.0
-        self._joined = asyncio.Event()
-        self._tenant = Tenant(
-            sailpoint_conn_id,
-            api_version,
-            retry=RetryPolicy(deadline=LONGEST_BACKOFF, max_attempts=1),
-            thread="sailpoint-poller",
-            grace=CONNECTION_GRACE,
-        )
+        self._queues: dict[type[Query], Queue] = {}
+        self._subscriptions: dict[Subscription, None] = {}
+        self._changed = asyncio.Event()
+        self._requests: set[asyncio.Task[None]] = set()
+        self._executor = ThreadPoolExecutor(MAX_IN_FLIGHT, thread_name_prefix="sailpoint-poller")
+        self.settings = hook.settings
+        self._stop = threading.Event()
+        self._clients = PollingClients(hook, self._stop)
+        self._refresh_at = self._loop.time() + SETTINGS_REFRESH_SECONDS
         # In a context of its own: it must not log into the task log of the trigger that came first.
         self._task = self._loop.create_task(self._run(), context=contextvars.Context())
         self._task.add_done_callback(self._ended)
 
-    def join(self, task_status_ids: Iterable[str], interval: float) -> Waiter:
+    def use(self, hook: SailPointHook) -> None:
         """
-        Wait for tasks; the first look comes at once.
+        Poll with other settings of the same tenant and client id, if they differ.
 
-        :param task_status_ids: SailPoint's ids of the tasks
-        :param interval: the longest that a look at them may take to come, in seconds
-        :return: whose ``look()`` gives the news, and whose ``leave()`` must be called in the end
-        :raises ValueError: an id can't be one
+        :param hook: the connection as it is now
         """
-        ids = dict.fromkeys(check_id(each, "task_status_id") for each in task_status_ids)
-        waiter = Waiter(self, interval)
-        self._waiters += 1
-        turns = []
-        for task_status_id in ids:
-            turn = self._tasks.turns.get(task_status_id)
-            if turn is None:
-                turn = self._tasks.turns[task_status_id] = _Turn(task_status_id, self._loop.time())
-                self._tasks.enqueue(turn)
-            elif turn.seen is not None:
-                waiter.tell_found(turn.seen)
-            turn.waiters.append(waiter)
-            turns.append(turn)
-        waiter.turns = turns
-        self._joined.set()
-        return waiter
+        if hook.settings != self.settings:
+            self.settings = hook.settings
+            self._clients = PollingClients(hook, self._stop)
 
-    def join_sources(self, waiter: Waiter, source_ids: Iterable[str], since: datetime) -> None:
+    def open(self, interval: float, connection: tuple[str, str | None]) -> Subscription:
         """
-        Let somebody who has joined wait for what sources launch; the first look comes at once.
+        Make a subscription.
 
-        :param waiter: who came by :meth:`join`
-        :param source_ids: SailPoint's ids of the sources
-        :param since: when the tasks that are wanted were launched at the earliest, aware
-        :raises ValueError: an id can't be one
+        :param interval: maximum seconds between two polls of a query
+        :param connection: the Airflow connection and the API version that was asked for
         """
-        turns = []
-        for source_id in dict.fromkeys(check_id(each, "source_id") for each in source_ids):
-            turn = self._sources.turns.get(source_id)
-            if turn is None:
-                turn = self._sources.turns[source_id] = _SourceTurn(source_id, 0.0, since)
-            turn.since = min(turn.since, since)
-            turn.due = self._loop.time()
-            self._sources.enqueue(turn)
-            turn.waiters.append(waiter)
-            turn.newcomers.append(waiter)
-            turns.append(turn)
-        waiter.turns = [*waiter.turns, *turns]
-        self._joined.set()
+        subscription = Subscription(self, interval, connection)
+        self._subscriptions[subscription] = None
+        return subscription
 
-    def leave(self, waiter: Waiter) -> None:
+    def close_subscription(self, subscription: Subscription) -> None:
         """
-        Let somebody wait no longer, and end with the last one.
+        Forget a subscription, and end with the last one.
 
-        :param waiter: who came by :meth:`join`
+        :param subscription: one that watches nothing any more
         """
-        for turn in waiter.turns:
-            turn.waiters.remove(waiter)
-            if not turn.waiters:
-                line = self._tasks if isinstance(turn, _Turn) else self._sources
-                line.turns.pop(turn.wanted, None)
-        waiter.turns = ()
-        self._waiters -= 1
-        if not self._waiters and not self._task.done():
-            self._task.cancel()
+        self._subscriptions.pop(subscription, None)
+        if not self._subscriptions and self._pollers.get(self._key) is self:
             self._close()
+            self._task.cancel()
 
-    async def confirm(self, task_status_id: str) -> TaskStatus:
-        """
-        Ask for one task by itself, which tells for certain whether the tenant knows it.
+    def add(self, subscription: Subscription, query: Query) -> None:
+        """Poll a query for a subscription, soon for the first time."""
+        queue = self._queues.setdefault(type(query), Queue(type(query)))
+        entry = queue.entries.get(query)
+        now = self._loop.time()
+        if entry is None:
+            entry = queue.entries[query] = Entry(query, now)
+            entry.subscriptions.append(subscription)
+            queue.push(entry, now)
+        else:
+            entry.subscriptions.append(subscription)
+            if entry.answer is not UNANSWERED and query.lasts(entry.answer):
+                subscription.answer(query, entry.answer)
+            if entry.due != math.inf and not entry.failures:
+                queue.push(entry, min(entry.due, max(now, entry.asked_at + COALESCE_SECONDS)))
+        self._changed.set()
 
-        :param task_status_id: SailPoint's id of the task
-        :raises NotFoundError: it doesn't
-        """
-        return await self._tenant.ask(lambda hook: hook.client.get(task_status_id))
-
-    async def source_ids(self, names: Sequence[str]) -> list[str]:
-        """
-        Look sources up by their names.
-
-        :param names: the names
-        :raises SourceNotFoundError: the tenant has no source of a name
-        :raises SourceNotUniqueError: it has several
-        """
-        for name in names:
-            if name not in self._source_ids:
-                source = await self._tenant.ask(partial(_find_by_name, name))
-                self._source_ids[name] = source.id
-        return [self._source_ids[name] for name in names]
-
-    def source_page(self, source_id: str) -> str:
-        """
-        Return the URL of a source's page in SailPoint's UI; to be called after a look.
-
-        :param source_id: SailPoint's id of the source
-        """
-        assert self._tenant.hook is not None  # noqa: S101 - for mypy: nothing is seen before it is connected
-        return self._tenant.hook.sources.page(source_id)
-
-    def _close(self) -> None:
-        self._tenant.close()
-        self._on_close()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """Let a fault of the poller itself reach everybody: nobody may wait for ever."""
-        if task.cancelled():
-            return
-        error = task.exception() or RuntimeError("The poller ended while somebody waited")
-        turns = [turn for line in self._lines for turn in line.turns.values()]
-        waiters = {waiter for turn in turns for waiter in turn.waiters}
-        for line in self._lines:
-            line.turns.clear()
-        self._close()
-        for waiter in waiters:
-            waiter.fail(error)
+    def remove(self, subscription: Subscription, query: Query) -> None:
+        """Poll a query no longer for a subscription."""
+        queue = self._queues[type(query)]
+        entry = queue.entries.get(query)
+        if entry is None or subscription not in entry.subscriptions:
+            return  # it was refused, and is a new entry for those who came after that
+        entry.subscriptions.remove(subscription)
+        if not entry.subscriptions:
+            del queue.entries[query]
 
     async def _run(self) -> None:
-        failures = 0
-        await self._tenant.connect()
         while True:
-            line, turns = await self._due()
-            try:
-                await self._look(line, turns)
-            except SailPointError as error:
-                if not error.retryable:
-                    for turn in turns:
-                        for waiter in turn.waiters:
-                            waiter.fail(error)
-                    continue
-                failures += 1
-                if failures == 1:
-                    log.warning(
-                        "Can't look at tasks of %s at the moment: %s", self._tenant.sailpoint_conn_id, error
-                    )
-                await self._back_off(line, turns, error, failures)
-            else:
-                if failures:
-                    log.info("Can look at tasks of %s again", self._tenant.sailpoint_conn_id)
-                failures = 0
-
-    async def _due(self) -> tuple[_Line[Any], list[Any]]:
-        """Wait until somebody's turn has come; take those who ride along, as many as fit in a request."""
-        while True:
-            line = min(self._lines, key=lambda line: line.due)
-            wait = line.due - self._loop.time()
-            if wait <= 0:
-                break
-            self._joined.clear()
+            self._changed.clear()
+            now = self._loop.time()
+            ready = [
+                queue
+                for queue in self._queues.values()
+                if queue.due <= now and queue.in_flight < self._clients.max_in_flight
+            ]
+            if ready:
+                queue = min(ready, key=lambda queue: queue.due)
+                batch = queue.pop_batch(now + self._clients.round_seconds * COALESCE_PART)
+                self._start(self._poll(queue, batch))
+                queue.in_flight += 1
+                continue
+            if now >= self._refresh_at:
+                self._refresh_at = now + SETTINGS_REFRESH_SECONDS
+                self._start(self._refresh())
+            due = [
+                queue.due for queue in self._queues.values() if queue.in_flight < self._clients.max_in_flight
+            ]
+            wait = min([self._refresh_at, *due]) - now
             with suppress(TimeoutError):
                 # Not wait_for(), which may swallow a cancellation that comes together with the event.
-                async with asyncio.timeout(None if wait == math.inf else wait):
-                    await self._joined.wait()
-        # A list that holds completed tasks only is read after all pending ones, which is worth it once.
-        most = IDS_IN_A_REQUEST if self._settings.version.lists_pending else len(line.turns)
-        return line, line.take(most, self._loop.time() + self._round() * RIDE_ALONG)
+                async with asyncio.timeout(max(wait, 0.0)):
+                    await self._changed.wait()
 
-    @property
-    def _settings(self) -> ClientSettings:
-        assert self._tenant.hook is not None  # noqa: S101 - for mypy: nothing is asked before it is connected
-        return self._tenant.hook.settings
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._requests.add(task)
+        task.add_done_callback(self._finished)
 
-    def _shortest_round(self) -> float:
-        return SHORTEST_ROUND * min(1.0, DEFAULT_POLL_SHARE / self._settings.poll_share)
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._requests.discard(task)
+        self._changed.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
 
-    def _spacing(self) -> float:
-        """How far apart requests are that keep to the poller's share of the limit, in seconds."""
-        return WINDOW / (TENANT_LIMIT * self._settings.poll_share)
-
-    def _round(self) -> float:
-        """How long a round takes that keeps to the poller's share of the limit, in seconds."""
-        requests = sum(math.ceil(len(line.turns) / IDS_IN_A_REQUEST) for line in self._lines)
-        return max(self._shortest_round(), requests * self._spacing())
-
-    def _next_slot(self, looked_at: float) -> float:
-        """Take the time of the next look at those just looked at: within a round, apart from others."""
-        jitter = random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
-        earliest, latest = looked_at + self._shortest_round() * jitter, looked_at + self._round() * jitter
-        self._slot = min(max(self._slot + self._spacing(), earliest), latest)
-        return self._slot
-
-    async def _look(self, line: _Line[Any], turns: Sequence[Any]) -> None:
+    async def _poll(self, queue: Queue, batch: Sequence[Entry]) -> None:
+        asked_at = self._loop.time()
         try:
-            tell = await self._tenant.ask(line.question(turns))
-        except BadRequestError:
-            if len(turns) == 1:
-                raise
-            # One of them is to blame; the others must not suffer for it.
-            await self._look_apart(line, turns)
+            try:
+                answers = await self._ask(queue.kind, batch)
+            finally:
+                queue.in_flight -= 1
+        except SailPointError as error:
+            self._note_failure(queue, batch, error)
             return
-        looked_at = self._loop.time()
-        slot = self._next_slot(looked_at)
-        hurry = random.uniform(1 - JITTER, 1)  # noqa: S311 - no secret
-        for number, turn in enumerate(turns, 1):
-            tell(turn)
-            if turn.waiters:
-                interval = min(waiter.interval for waiter in turn.waiters)
-                turn.due = looked_at if turn.is_new else min(slot, looked_at + interval * hurry)
-                line.enqueue(turn)
-            if number % TOLD_AT_ONCE == 0:
+        except Exception as error:  # noqa: BLE001 - a fault of these queries must not reach the others
+            for entry in batch:
+                self._refuse(queue, entry, error)
+            return
+        if queue.worked(batch, self._loop.time()):
+            log.info("Polling %s of %s works again", queue.kind.subject, self._key.base_url)
+        for number, entry in enumerate(batch, 1):
+            self._deliver(entry, answers[entry.query], asked_at)
+            if entry.subscriptions:
+                queue.push(entry, entry.next_due(asked_at, self._clients.round_seconds))
+            if number % NOTIFY_BATCH == 0:
                 await asyncio.sleep(0)
 
-    async def _look_apart(self, line: _Line[Any], turns: Sequence[Any]) -> None:
-        middle = len(turns) // 2
-        for half in (turns[:middle], turns[middle:]):
+    @staticmethod
+    def _deliver(entry: Entry, answer: Any, asked_at: float) -> None:
+        changed = entry.failures > 0 or answer != entry.answer
+        for subscription in entry.subscriptions:
+            if subscription.is_new(entry.query, asked_at):
+                continue
+            if changed or subscription.is_new(entry.query, entry.asked_at):
+                subscription.answer(entry.query, answer)
+        entry.answered(answer if changed else entry.answer, asked_at)
+
+    def _note_failure(self, queue: Queue, batch: Sequence[Entry], error: SailPointError) -> None:
+        watched = [entry for entry in batch if entry.subscriptions]
+        refused = queue.failed(watched, error, self._loop.time()) if watched else []
+        if not queue.is_out:
+            queue.is_out = True
+            log.warning("Polling %s of %s fails: %s", queue.kind.subject, self._key.base_url, error)
+        for entry in watched:
+            if entry in refused:
+                self._refuse(queue, entry, error)
+            elif entry.failures == 1:
+                for subscription in entry.subscriptions:
+                    subscription.outage(error)
+
+    @staticmethod
+    def _refuse(queue: Queue, entry: Entry, error: BaseException) -> None:
+        """End an entry, and all who wait for it; who comes later gets a new one."""
+        if queue.entries.get(entry.query) is entry:
+            del queue.entries[entry.query]
+        for subscription in entry.subscriptions:
+            subscription.fail(error)
+
+    async def _ask(self, kind: type[Query], batch: Sequence[Entry]) -> Mapping[Query, Any]:
+        """Ask; after a 401 once more with the connection read again: credentials may have been rotated."""
+        queries = [entry.query for entry in batch]
+        try:
+            return await self._work(partial(self._clients.ask, kind, queries))
+        except UnauthorizedError:
+            await self._refresh()
+            return await self._work(partial(self._clients.ask, kind, queries))
+
+    async def _work(self, work: Callable[[], T]) -> T:
+        # Not in a plain thread: what talks to Airflow from one, as masking a token does, breaks the
+        # triggerer's channel to its supervisor before Airflow 3.3.
+        return await sync_to_async(work, thread_sensitive=False, executor=self._executor)()
+
+    async def _refresh(self) -> None:
+        """Read the connections again: somebody may have changed them."""
+        for connection in {subscription.connection for subscription in self._subscriptions}:
             try:
-                await self._look(line, half)
-            except BadRequestError as error:
-                for waiter in half[0].waiters:
-                    waiter.fail(error)
+                hook = await connect(*connection, grace=0.0)
+                key = key_of(hook.settings)
+            except Exception as error:  # noqa: BLE001 - Airflow may be restarting; what was read last holds
+                log.warning("Connection %r can't be read again: %s", connection[0], error)
+                continue
+            if key == self._key:
+                self.use(hook)
+                continue
+            for subscription in [each for each in self._subscriptions if each.connection == connection]:
+                subscription.fail(ConnectionChangedError(connection[0]))
 
-    async def _back_off(
-        self, line: _Line[Any], turns: Sequence[Any], error: SailPointError, failures: int
-    ) -> None:
-        for turn in turns:
-            turn.due = self._loop.time()
-            line.enqueue(turn)
-            turn.forget()  # so that the next look is news: the trouble is over
-            for waiter in turn.waiters:
-                waiter.tell_trouble(error)
-        wait = backoff(failures) if error.retry_after is None else error.retry_after
-        await asyncio.sleep(wait * random.uniform(1, 1 + JITTER))  # noqa: S311 - no secret
+    def _close(self) -> None:
+        self._pollers.pop(self._key, None)
+        self._stop.set()
+        for task in self._requests:
+            task.cancel()
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._fail(task.exception() or RuntimeError("The poller ended while there were subscriptions"))
 
-def _find_by_name(name: str, hook: SailPointHook) -> Source:
-    return hook.sources.find_by_name(name)
-
-
-def backoff(failures: int) -> float:
-    """
-    How long to wait before what has failed is tried again, in seconds.
-
-    :param failures: how often it has failed in a row
-    """
-    return min(2.0 ** (failures - 1), LONGEST_BACKOFF)
-
-
-def _lean(status: TaskStatus) -> TaskStatus:
-    """Keep of a task what somebody looks at, and once what it has in common with others."""
-    return replace(
-        status,
-        unique_name=_shared(status.unique_name),
-        description=_shared(status.description),
-        launcher=_shared(status.launcher),
-        target_id=_shared(status.target_id),
-        target_name=_shared(status.target_name),
-        attributes={_shared(name): _shared(value) for name, value in status.attributes.items()},
-        raw=_NOTHING,
-    )
-
-
-def _shared(value: Any) -> Any:
-    return sys.intern(value) if type(value) is str else value
+    def _fail(self, error: BaseException) -> None:
+        """Let a fault of the poller itself reach everybody: nobody may wait for ever."""
+        if self._pollers.get(self._key) is self:
+            self._close()
+            self._task.cancel()
+        for subscription in list(self._subscriptions):
+            subscription.fail(error)

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Sequence
 
 from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
-from airflow_provider_sptasks.triggers._feed import Feed, News
+from airflow_provider_sptasks.triggers._feed import Feed
+from airflow_provider_sptasks.triggers._watcher import Update
 
 
 class FeedProducer(SharedStreamProducer):
     """
-    Hands out a feed's news, and keeps how far it was read once that is in Airflow's database.
+    Hands out a feed's updates, and stores cursors after what was found until then is in Airflow's database.
 
     :param feed: the feed
     """
@@ -19,24 +20,24 @@ class FeedProducer(SharedStreamProducer):
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
 
-    async def open_stream(self) -> AsyncIterator[tuple[News, News]]:
-        """Yield the feed's news, each with itself as what :meth:`advance` gets."""
-        async for news in self._feed.news():
-            yield news, news
+    async def open_stream(self) -> AsyncIterator[tuple[Update, Update]]:
+        """Yield the feed's updates, each with itself as what :meth:`advance` gets."""
+        async for update in self._feed.updates():
+            yield update, update
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
-        """Store the cursors of those who read the news, if all that they made of it is in the database."""
+        """Store the cursors of the watchers that took an update, if all their events are in the database."""
         for item in batch:
-            news: News = item.broker_payload
-            # Who left without having taken the news counts as failed too, but is not among them.
-            if item.outcome.acked < len(news.read_by):
-                for reader in news.read_by:
-                    reader.rewind()
+            update: Update = item.broker_payload
+            # A watcher that left before it took the update counts as failed too, but is not among them.
+            if item.outcome.acked < len(update.acks):
+                for watcher in update.acks:
+                    watcher.seek_acknowledged()
                 continue
-            for reader, (life, cursor) in news.read_by.items():
+            for watcher, (generation, cursor) in update.acks.items():
                 if cursor is not None:
-                    await reader.confirm(life, cursor)
+                    await watcher.acknowledge(generation, cursor)
 
     async def aclose(self) -> None:
-        """Let go of the feed's thread."""
+        """End the feed's polls."""
         self._feed.close()

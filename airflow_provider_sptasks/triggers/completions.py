@@ -5,58 +5,71 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
+import math
 from collections.abc import AsyncIterator, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from airflow_provider_sptasks.arguments import completion_statuses
 from airflow_provider_sptasks.client.models import TaskKind
 from airflow_provider_sptasks.completions import AGGREGATIONS, Selection
-from airflow_provider_sptasks.waiting import completion_statuses
 
 if TYPE_CHECKING:
     from airflow.triggers.shared_stream import SharedStreamProducer
 
-    from airflow_provider_sptasks.triggers._feed import News, Reader, Store
+    from airflow_provider_sptasks.triggers._watcher import Store, Update, Watcher
 
 EVERY_SOURCE = "*"
 ANY_KIND = "any"
-# Only after a long time in which nobody looked are there more.
+ARGUMENTS_VERSION = 2
+# More are found only after a long time without polls.
 MAX_IN_AN_EVENT = 1_000
+
+log = logging.getLogger(__name__)
 
 
 class SailPointAggregationCompletedTrigger(BaseEventTrigger):
     """
     Fires an event whenever aggregations have completed, together with all its like in the same triggerer.
 
-    An event has all that one look found: ``{"aggregations": [...]}``, oldest completion first, each as
+    An event has all that one poll found: ``{"aggregations": [...]}``, oldest completion first, each as
     :meth:`~airflow_provider_sptasks.client.models.TaskStatus.to_json` gives it. What had completed before the
-    first look is left out. Failures of the tenant or the network make no event: they are told in the
-    triggerer's log and waited out.
+    first poll is left out. Errors of the tenant or the network make no event: they are logged by the
+    triggerer and waited out.
 
-    From Airflow 3.3 on all watchers of a connection share one look, and each remembers in the state store of
-    its asset how far it has read: completions are found after any downtime, and come again only where the
+    From Airflow 3.3 on all watchers of a connection share their polls, and each remembers in the state store
+    of its asset how far it has read: completions are found after any downtime, and come again only if the
     triggerer ended within moments after an event, or Airflow could not store it. Before 3.3 each watcher
-    looks for itself and begins anew with each start of its triggerer.
+    polls for itself and begins again with each start of its triggerer.
+
+    Arguments of another version, as after an upgrade, don't end it: a watcher can't be handed to a worker. It
+    takes defaults for those that are missing, and ignores those that it doesn't know.
 
     :param source_id: SailPoint's id of the source, several of them, or ``*`` for every source
-    :param source_name: the source's name instead, or several, whatever their case
-    :param kind: ``accounts``, ``entitlements``, ``uncorrelated_accounts``, or ``any`` of these
+    :param source_name: the source's name instead, or several, case-insensitive
+    :param kind: ``accounts``, ``entitlements``, ``uncorrelated_accounts``, ``machine_identities``,
+        ``ai_agents``, ``datasets``, ``application_discovery``, or ``any`` of these
     :param accepted_statuses: the completion statuses that count; ``None`` for any
     :param sailpoint_conn_id: the Airflow connection
     :param api_version: the API version; ``None`` for the connection's
-    :param poke_interval: the longest that a look may take to come, in seconds
+    :param poke_interval: maximum seconds between two polls
+    :param version: which form the arguments have
+    :param unknown: arguments of another version
     """
 
     def __init__(
         self,
-        source_id: str | Sequence[str] | None,
-        source_name: str | Sequence[str] | None,
-        kind: str,
-        accepted_statuses: Sequence[str] | None,
-        sailpoint_conn_id: str,
-        api_version: str | None,
-        poke_interval: float,
+        source_id: str | Sequence[str] | None = None,
+        source_name: str | Sequence[str] | None = None,
+        kind: str = "accounts",
+        accepted_statuses: Sequence[str] | None = ("SUCCESS", "WARNING"),
+        sailpoint_conn_id: str = "sailpoint_default",
+        api_version: str | None = None,
+        poke_interval: float = 15.0,
+        version: int = 1,
+        **unknown: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.source_id = source_id
@@ -66,12 +79,15 @@ class SailPointAggregationCompletedTrigger(BaseEventTrigger):
         self.sailpoint_conn_id = sailpoint_conn_id
         self.api_version = api_version
         self.poke_interval = poke_interval
+        self.version = version
+        self._unknown = unknown
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and the arguments that make it anew: settings only, no secret."""
+        """Return the class and the arguments that make it again: settings only, no secret."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
+                **self._unknown,
                 "source_id": _plain(self.source_id),
                 "source_name": _plain(self.source_name),
                 "kind": self.kind,
@@ -79,17 +95,18 @@ class SailPointAggregationCompletedTrigger(BaseEventTrigger):
                 "sailpoint_conn_id": self.sailpoint_conn_id,
                 "api_version": self.api_version,
                 "poke_interval": self.poke_interval,
+                "version": self.version,
             },
         )
 
     def shared_stream_key(self) -> Hashable:
-        """Share a look with all watchers of the same connection and API version."""
+        """Share polls with all watchers of the same connection and API version."""
         return (type(self).__name__, self.sailpoint_conn_id, self.api_version)
 
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
         """
-        Make what looks for all who share it.
+        Make what polls for all that share it.
 
         :param kwargs: the arguments of one of them
         """
@@ -98,47 +115,71 @@ class SailPointAggregationCompletedTrigger(BaseEventTrigger):
 
         return FeedProducer(Feed(kwargs["sailpoint_conn_id"], kwargs["api_version"]))
 
-    async def filter_shared_stream(self, shared_stream: AsyncIterator[News]) -> AsyncIterator[TriggerEvent]:
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Update]) -> AsyncIterator[TriggerEvent]:
         """
-        Yield an event for each look that found something for this watcher.
+        Yield an event for each update that has something for this watcher.
 
-        :param shared_stream: the looks
+        :param shared_stream: the feed's updates
         """
-        reader = self._reader()
+        watcher = self._usable_watcher()
         preparing: asyncio.Task[None] | None = None
         feed = None
         try:
-            async for news in shared_stream:
+            async for update in shared_stream:
+                if watcher is None:
+                    continue
                 if preparing is None:
-                    feed = news.feed
-                    # Not awaited here: who doesn't take the news in time is dropped by Airflow.
-                    preparing = asyncio.create_task(reader.prepare(feed))
-                found = await reader.read(news)
+                    feed = update.feed
+                    # Not awaited here: Airflow drops a watcher that doesn't take its updates in time.
+                    preparing = asyncio.create_task(watcher.prepare(feed))
+                found = await watcher.read(update)
                 for start in range(0, len(found), MAX_IN_AN_EVENT):
                     aggregations = [status.to_json() for status in found[start : start + MAX_IN_AN_EVENT]]
                     yield TriggerEvent({"aggregations": aggregations})  # type: ignore[no-untyped-call]
         finally:
-            if preparing is not None and feed is not None:
+            if watcher is not None and preparing is not None and feed is not None:
                 preparing.cancel()
-                feed.leave(reader)
+                feed.unsubscribe(watcher)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look for this watcher alone: where Airflow doesn't share streams, before 3.3."""
+        """Poll for this watcher alone: if Airflow doesn't share streams, before 3.3."""
         from airflow_provider_sptasks.triggers._feed import Feed
 
         feed = Feed(self.sailpoint_conn_id, self.api_version)
         try:
-            async for event in self.filter_shared_stream(feed.news()):
+            async for event in self.filter_shared_stream(feed.updates()):
                 yield event
         finally:
             feed.close()
 
-    def _reader(self) -> Reader:
-        from airflow_provider_sptasks.triggers._feed import Reader
+    def _usable_watcher(self) -> Watcher | None:
+        """Make the watcher; none for arguments that make no sense, which Airflow would try again for ever."""
+        if self._unknown or self.version > ARGUMENTS_VERSION:
+            log.warning(
+                "The arguments of a watcher of %s have version %s, later than %d: ignored %s.",
+                self.sailpoint_conn_id,
+                self.version,
+                ARGUMENTS_VERSION,
+                ", ".join(sorted(self._unknown)) or "none",
+            )
+        try:
+            return self._watcher()
+        except (TypeError, ValueError) as error:
+            log.error("A watcher of %s finds nothing: %s", self.sailpoint_conn_id, error)
+            return None
+
+    def _watcher(self) -> Watcher:
+        from airflow_provider_sptasks.triggers._watcher import Watcher
 
         ids, names = _texts(self.source_id), _texts(self.source_name)
         every = EVERY_SOURCE in ids
-        return Reader(
+        if not ids and not names:
+            raise ValueError("neither source_id nor source_name is among its arguments")
+        if not math.isfinite(self.poke_interval) or self.poke_interval <= 0:
+            raise ValueError(
+                f"poke_interval must be a positive number of seconds, got {self.poke_interval!r}"
+            )
+        return Watcher(
             source_names=names,
             selection=Selection(
                 source_ids=None if every else frozenset(each.casefold() for each in ids),
@@ -164,7 +205,10 @@ def _stores(accessors: Any) -> list[Store]:
 
     Airflow makes one trigger of equal watchers, and offers no other way to the stores of several assets.
     """
-    return [] if accessors is None else list(accessors._by_name.values())
+    if accessors is None:
+        return []
+    by_name = getattr(accessors, "_by_name", None)
+    return [accessors] if by_name is None else list(by_name.values())
 
 
 def _texts(value: str | Sequence[str] | None) -> list[str]:

@@ -45,6 +45,14 @@ SETTINGS = {
     "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "60",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "5",
 }
+# What Airflow can't store: it once ended the triggerer, with all that waited there.
+POISON = {
+    "description": "half a \ud83d, and \x00",
+    "launcher": "\x1b[31m" + "x" * 1_000_000,
+    "percentComplete": 1e20,
+    "attributes": {"total": 2**64, "note": "\x00\ud83d"},
+    "messages": [{"type": "INFO", "localizedText": {"locale": "en-US", "message": "\ud83d\x00"}}],
+}
 # For the scheduler that takes over from one that died.
 SUCCESSOR = {
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
@@ -254,7 +262,8 @@ def waits(airflow: Airflow, steady: Emulator) -> Iterator[dict[str, Trouble]]:
 @pytest.fixture(scope="session")
 def ends(airflow: Airflow, steady: Emulator, waits: dict[str, Trouble]) -> dict[str, Run]:
     """The runs whose gates come to an end, by the way they do."""
-    good, bad, stuck = (steady.add_task(duration=None).id for _ in range(3))
+    good, bad, stuck, odd = (steady.add_task(duration=None).id for _ in range(4))
+    steady.override_task(odd, POISON)
 
     def run(dag_id: str, task_status_id: str, bad_id: str = "") -> Run:
         conf = {"task_status_id": task_status_id, "bad_id": bad_id, "sailpoint_conn_id": "steady"}
@@ -266,12 +275,17 @@ def ends(airflow: Airflow, steady: Emulator, waits: dict[str, Trouble]) -> dict[
         "aftermath": run("aftermath", good, bad),
         "unknown": run("gates", "f" * 32),
         "timeout": run("timeouts", stuck),
+        "odd": run("gates", odd),
+        "mapped": run("mapped", good, bad),
     }
     begun(airflow, runs["success"], "wait")
     begun(airflow, runs["terminated"], "wait")
+    begun(airflow, runs["odd"], "wait")
+    airflow.until(runs["mapped"], {"gate": "deferred"}, PATIENCE)
     begun(airflow, runs["aftermath"], "open", "fail", "skip")
     settle(airflow)
     steady.complete(good)
+    steady.complete(odd)
     steady.complete(bad, "TERMINATED")
     return runs
 
@@ -314,7 +328,7 @@ def nothing(_wait: Wait) -> None:
 def _tenant_is_away(wait: Wait) -> None:
     wait.tenant.stop()
     time.sleep(AWAY)
-    wait.tells(lambda log: any("at the moment" in line for line in log))
+    wait.tells(lambda log: any("Polling fails" in line for line in log))
     wait.tenant.start()
     wait.ends()
 

@@ -34,7 +34,7 @@ def test_success_takes_no_process_where_none_is_needed(airflow: Airflow, ends: d
 @each_mode
 @pytest.mark.parametrize(
     ("end", "told"),
-    [("terminated", "ended with TERMINATED"), ("unknown", "is unknown to the tenant")],
+    [("terminated", "ended with TERMINATED"), ("unknown", "The tenant has no task")],
 )
 def test_failure_is_not_tried_again(
     airflow: Airflow, ends: dict[str, Run], mode: str, end: str, told: str
@@ -79,3 +79,21 @@ def test_callback_is_called_once(
     called = [path.name.split() for path in callbacks.iterdir()]
     assert [kind for kind, task_id, _ in called if task_id == f"{gate}_{mode}"] == [callback]
     assert [callback, f"{gate}_{mode}", run.run_id] in called
+
+
+def test_odd_records_harm_no_mode(airflow: Airflow, ends: dict[str, Run]) -> None:
+    """FAULTS P1: in texts half a surrogate pair and NUL, and numbers beyond 64 bits."""
+    run = airflow.until(ends["odd"], {"read": "success"}, PATIENCE)
+    for mode, status in airflow.xcom(run, "read").items():
+        assert status["attributes"].get("total") is None, mode
+        assert len(status["launcher"]) <= 500
+        assert "\x00" not in str(status)
+    assert {run.task(f"wait_{mode}").try_number for mode in MODES} == {1}
+
+
+def test_mapped_sensors_start_on_a_worker_and_end(airflow: Airflow, ends: dict[str, Run]) -> None:
+    """FAULTS W4: what the triggerer has of a mapped task lacks the operator's methods."""
+    run = airflow.until(ends["mapped"], {"gate": {"success", "failed"}}, PATIENCE)
+    airflow.until(run, {"gate": {"success", "failed"}}, PATIENCE)
+    states = {task.map_index: task.state for task in run.tasks if task.task_id == "gate"}
+    assert states == {0: "success", 1: "failed"}

@@ -5,13 +5,21 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+import requests
 from tenacity import wait_fixed
 
 from airflow_provider_sptasks.client import ClientSettings, RetryPolicy, TaskStatusClient
+from airflow_provider_sptasks.client.http import Request
 from airflow_provider_sptasks.client.pacing import Pacer
 from airflow_provider_sptasks.emulator import Emulator, LoggedRequest
 
 Connect = Callable[..., TaskStatusClient]
+
+
+def prepared(request: Request) -> requests.PreparedRequest:
+    """What ``requests`` makes of a request."""
+    url = f"https://acme.api.identitynow.com{request.target}"
+    return requests.Request(request.method, url, headers=dict(request.headers), data=request.body).prepare()
 
 
 class Waits:

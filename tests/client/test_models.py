@@ -74,7 +74,7 @@ def test_reads_the_documented_answer() -> None:
         progress="Completed",
         percent_complete=100,
         messages=("The work was done",),
-        attributes=DOCUMENT["attributes"],
+        attributes={"identityCount": 0, "total": 12, "optimized": True, "owner": "x"},
         kind=TaskKind.ACCOUNTS,
     )
     assert (read.source_id, read.source_name) == ("2c91808475b4334b0175e1dff64b63c5", "AD")
@@ -152,6 +152,10 @@ def test_is_complete_only_when_the_completion_status_is_set(text: str | None) ->
         (10**30, None),
         (float("nan"), None),
         ("0001-01-01T00:00:00+05:00", None),
+        ("1969-12-31T23:59:59Z", None),
+        ("2099-01-01T00:00:00Z", datetime(2099, 1, 1, tzinfo=UTC)),
+        ("9999-12-31T23:59:59Z", None),
+        (-1, None),
         ({"time": 1}, None),
     ],
 )
@@ -186,6 +190,16 @@ def test_duration(
         ("Cloud Group Aggregation", "", TaskKind.ENTITLEMENTS),
         ("CLOUD_ENTITLEMENT_IMPORT", "", TaskKind.ENTITLEMENTS),
         ("Cloud Process Uncorrelated Accounts", "", TaskKind.UNCORRELATED_ACCOUNTS),
+        ("CLOUD_PROCESS_UNCORRELATED_ACCOUNTS", "", TaskKind.UNCORRELATED_ACCOUNTS),
+        ("Cloud Uncorrelated Refresh", "", TaskKind.OTHER),
+        ("CLOUD_UNCORRELATED_REFRESH", "", TaskKind.OTHER),
+        ("CLOUD_IDENTITY_AGGREGATION", "", TaskKind.OTHER),
+        ("Machine Identity Aggregation", "", TaskKind.MACHINE_IDENTITIES),
+        ("MACHINE_IDENTITY_DELETION", "", TaskKind.OTHER),
+        ("AI Agent Aggregation - Account Aggregation of HR", "", TaskKind.AI_AGENTS),
+        ("Dataset Aggregation", "", TaskKind.DATASETS),
+        ("Source Application Discovery", "", TaskKind.APPLICATION_DISCOVERY),
+        ("APPLICATION_DISCOVERY", "", TaskKind.APPLICATION_DISCOVERY),
         ("Aggregate Active Directory", "Cloud Account Aggregation", TaskKind.ACCOUNTS),
         (None, "Cloud Group Aggregation", TaskKind.ENTITLEMENTS),
         ("Cloud Refresh Role", "Cloud Refresh Role", TaskKind.OTHER),
@@ -229,6 +243,7 @@ def test_the_answer_of_load_accounts() -> None:
         ([{"localizedText": {"locale": "en", "message": "Text"}, "key": "key"}], ("Text",)),
         ([{"localizedText": None, "parameters": None, "key": "key"}], ("key",)),
         ([{"text": "Text"}], ("Text",)),
+        ([{"localizedText": "It must complete first"}], ("It must complete first",)),
     ],
 )
 def test_messages(messages: object, texts: tuple[str, ...]) -> None:
@@ -240,6 +255,10 @@ def test_messages(messages: object, texts: tuple[str, ...]) -> None:
     [
         (42, 42),
         (42.9, 42),
+        (101, 100),
+        (-1, 0),
+        (1e20, None),
+        (2**64, None),
         ("42", 42),
         (None, None),
         ("half", None),
@@ -258,7 +277,9 @@ def test_refuses_what_is_no_object(payload: object) -> None:
         TaskStatus.from_json(payload)
 
 
-@pytest.mark.parametrize("task_id", [None, "", " ", [], {}, True, pytest.param("x" * 501, id="long")])
+@pytest.mark.parametrize(
+    "task_id", [None, "", " ", [], {}, True, "bad id/1", "_x", "null", pytest.param("x" * 129, id="long")]
+)
 def test_refuses_what_has_no_id(task_id: object) -> None:
     with pytest.raises(UnexpectedPayloadError, match="id"):
         task(id=task_id)
@@ -376,7 +397,9 @@ def test_what_is_written_is_small_json_and_reads_the_same(payload: object) -> No
     except UnexpectedPayloadError:
         return
     written = read.to_json()
-    text = json.dumps(written, allow_nan=False)
+    text = json.dumps(written, allow_nan=False, ensure_ascii=False)
+    assert text.encode()
+    assert "\\u0000" not in text, "PostgreSQL stores no NUL"
     # Escaped, a character takes 12 bytes at the most.
     assert len(text) < 12 * (MAX_TEXT + 20) * (10 + MAX_MESSAGES + 2 * MAX_ATTRIBUTES)
     again = TaskStatus.from_json(json.loads(text))

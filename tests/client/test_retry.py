@@ -336,10 +336,10 @@ def test_pages_that_were_read_are_not_read_again(client: TaskStatusClient, emula
     seen += [task.id for task in found]
     assert seen == [task["id"] for task in emulator.tasks()]
 
-    def offset(request: LoggedRequest) -> str:
-        return request.query["offset"]
-
-    assert [offset(request) for request in api_requests(emulator)] == ["0", "2", "2", "2", "4", "6"]
+    # Pages overlap by one here; the second one was tried three times, and none before it again.
+    offsets = [int(request.query["offset"]) for request in api_requests(emulator)]
+    assert offsets[:5] == [0, 1, 1, 1, 2]
+    assert offsets[4:] == list(range(2, 2 + len(offsets[4:])))
 
 
 def test_what_is_no_error_of_the_tenant_is_not_tried_again() -> None:

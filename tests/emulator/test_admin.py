@@ -10,9 +10,11 @@ import requests
 from airflow_provider_sptasks.emulator import Emulator
 from tests.emulator.conftest import Api
 
+JSON = {"Content-Type": "application/json"}
+
 
 def send(emulator: Emulator, method: str, path: str, body: Any = None) -> Any:
-    answer = requests.request(method, f"{emulator.url}/_emulator{path}", json=body, timeout=5)
+    answer = requests.request(method, f"{emulator.url}/_emulator{path}", json=body, headers=JSON, timeout=5)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -111,6 +113,9 @@ def test_reset_and_overview(api: Api) -> None:
     [
         ("/tasks", b"{", 400, "not JSON"),
         ("/tasks", b"[]", 400, "not a JSON object"),
+        ("/tasks", b'{"count": 10000000}', 400, "count = 10000000 is more than 10000"),
+        ("/tasks", b'{"id": "' + b"x" * 2**20 + b'"}', 413, "too long"),
+        ("/schedules", b'{"source": "x", "every": 0.001, "offset": "-1d"}', 400, "more than 100000"),
         ("/tasks", b'{"sorce": "x"}', 400, "unknown key 'sorce'"),
         ("/tasks", b'{"duration": "soon"}', 400, "duration = 'soon' is not a duration"),
         ("/tasks", b'{"id": "taken"}', 400, "already a task 'taken'"),
@@ -122,6 +127,7 @@ def test_reset_and_overview(api: Api) -> None:
         ("/schedules", b'{"source": "x", "every": "soon"}', 400, "every = 'soon' is not a duration"),
         ("/clock", b"", 400, "advance is missing"),
         ("/clock", b'{"advance": "soon"}', 400, "advance = 'soon' is not a duration"),
+        ("/clock", b'{"advance": Infinity}', 400, "advance = inf is longer"),
         ("/clock", b'{"back": 1}', 400, "unknown key 'back'"),
         ("/faults", b'{"status": "x"}', 400, "status = 'x' is not of the type int"),
         ("/faults", b'{"times": true}', 400, "times = True"),
@@ -136,7 +142,7 @@ def test_reset_and_overview(api: Api) -> None:
 def test_refusals(emulator: Emulator, path: str, body: bytes, status: int, problem: str) -> None:
     emulator.add_task("taken")
     emulator.add_source("Mine", "taken")
-    answer = requests.post(f"{emulator.url}/_emulator{path}", data=body, timeout=5)
+    answer = requests.post(f"{emulator.url}/_emulator{path}", data=body, headers=JSON, timeout=5)
     assert answer.status_code == status
     assert problem in answer.json()["error"]
 
@@ -152,6 +158,40 @@ def test_foreign_host(emulator: Emulator, host: str) -> None:
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "localhost:1234"])
 def test_own_host(emulator: Emulator, host: str) -> None:
     assert requests.get(f"{emulator.url}/_emulator/", headers={"Host": host}, timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Content-Type": "application/json; charset=utf-8"}, 200),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content-Type": ""}, 415),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Origin": "OWN"}, 200),
+    ],
+    ids=str,
+)
+def test_web_pages_of_other_origins(emulator: Emulator, headers: dict[str, str], status: int) -> None:
+    emulator.add_task("x")
+    headers = JSON | {name: emulator.url if value == "OWN" else value for name, value in headers.items()}
+    answer = requests.post(f"{emulator.url}/_emulator/reset", data=b"{}", headers=headers, timeout=5)
+    assert answer.status_code == status
+    assert bool(emulator.tasks()) == (status != 200)
+
+
+def test_too_many_launches_at_once(emulator: Emulator) -> None:
+    emulator.schedule("A", every=0.01, offset=3600)
+    answer = requests.post(f"{emulator.url}/_emulator/clock", json={"advance": "1d"}, timeout=5)
+    assert (answer.status_code, "more than 100000 aggregations" in answer.text) == (400, True)
+    send(emulator, "POST", "/clock", {"advance": "1h"})
 
 
 def test_not_logged_nor_faulted(emulator: Emulator) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import requests
 
-from airflow_provider_sptasks.emulator import Emulator
+from airflow_provider_sptasks.emulator import Emulator, credentials
 from airflow_provider_sptasks.emulator.credentials import InvalidClientError
 from tests.emulator.conftest import Api, ApiFactory
 
@@ -54,6 +56,50 @@ def test_token_request_must_be_a_form(emulator: Emulator) -> None:
     form = {"grant_type": "client_credentials", "client_id": "a", "client_secret": "b"}
     answer = requests.post(f"{emulator.url}/oauth/token", json=form, timeout=5)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+def test_token_as_each_client_asks_for_it(emulator: Emulator) -> None:
+    grant = {
+        "grant_type": "client_credentials",
+        "client_id": emulator.client_id,
+        "client_secret": emulator.client_secret,
+    }
+    ways: list[dict[str, Any]] = [
+        {"data": grant},
+        {"files": {name: (None, value) for name, value in grant.items()}},
+        {"params": grant},
+        {"params": {**grant, "client_secret": "wrong"}, "data": {"client_secret": grant["client_secret"]}},
+    ]
+    for way in ways:
+        assert requests.post(f"{emulator.url}/oauth/token", **way, timeout=5).status_code == 200
+    assert (
+        requests.post(f"{emulator.url}/oauth/token", params={"client_id": "c"}, timeout=5).status_code == 400
+    )
+    assert [request.client_id for request in emulator.requests[:4]] == [emulator.client_id] * 4
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"&".join(b"a%d=1" % n for n in range(101))),
+        (f"multipart/form-data; boundary={'b' * 300}", b"--" + b"b" * 300 + b"--\r\n"),
+        ("multipart/form-data; boundary=b", b"--b"),
+    ],
+)
+def test_malformed_token_requests(emulator: Emulator, content_type: str, body: bytes) -> None:
+    answer = requests.post(
+        f"{emulator.url}/oauth/token", data=body, headers={"Content-Type": content_type}, timeout=5
+    )
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    assert emulator.requests[-1].client_id is None
+
+
+def test_tokens_are_bounded(emulator: Emulator, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "MAX_TOKENS", 2)
+    for _ in range(2):
+        assert api.get("/task-status/v1").status_code == 200
+        assert api.token(emulator.client_id, emulator.client_secret).status_code == 200
+    assert api.get("/task-status/v1").status_code == 401
 
 
 def test_info(emulator: Emulator) -> None:

@@ -17,7 +17,6 @@ PREFIXES = {
 }
 COMPLETED_ONLY = ("beta", "v2024")
 WITH_PENDING_ENDPOINT = ("beta", "v2024", "v2025")
-EXPERIMENTAL = ("v2026",)
 LAUNCHER = ("v2026", "v1")
 CLEAR = [
     {"op": "replace", "path": "/completionStatus", "value": "Error"},
@@ -149,7 +148,9 @@ def test_no_pending_tasks(api: Api, version: str) -> None:
 
 @every_version
 @pytest.mark.parametrize("value", [None, "false"])
-def test_experimental_header(api: Api, emulator: Emulator, version: str, value: str | None) -> None:
+def test_experimental_header_is_not_needed(
+    api: Api, emulator: Emulator, version: str, value: str | None
+) -> None:
     emulator.add_task("one", launched=-60)
     del api.session.headers["X-SailPoint-Experimental"]
     if value is not None:
@@ -157,11 +158,7 @@ def test_experimental_header(api: Api, emulator: Emulator, version: str, value: 
     paths = ["", "/one"] + (["/pending-tasks"] if version in WITH_PENDING_ENDPOINT else [])
     for path in paths:
         answer = api.get(PREFIXES[version] + path)
-        if version in EXPERIMENTAL:
-            assert answer.status_code == 400
-            assert "X-SailPoint-Experimental" in answer.json()["messages"][0]["text"]
-        else:
-            assert answer.status_code in (200, 204)
+        assert answer.status_code in (200, 204)
 
 
 @every_version

@@ -13,7 +13,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
-from airflow_provider_sptasks.sensors._gate import Gate
+from airflow_provider_sptasks.sensors._base import SailPointSensor
 from tests.context import TaskInstance, context, triggerer
 
 MODES: dict[str, dict[str, Any]] = {
@@ -25,7 +25,7 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 
-def run(mode: str, make: Callable[[], Gate]) -> Any:
+def run(mode: str, make: Callable[[], SailPointSensor]) -> Any:
     """Run a sensor to its end; in reschedule mode each look is a new object, as it is a new process."""
     if mode == "poke":
         return make().execute(context())
@@ -43,7 +43,7 @@ def run(mode: str, make: Callable[[], Gate]) -> Any:
             time.sleep(max(0.0, (again.reschedule_date - datetime.now(UTC)).total_seconds()))
 
 
-def deferred(make: Callable[[], Gate]) -> Any:
+def deferred(make: Callable[[], SailPointSensor]) -> Any:
     """Run a sensor on a worker, its trigger in an event loop, and the rest on another worker."""
     try:
         return make().execute(context())
@@ -52,7 +52,7 @@ def deferred(make: Callable[[], Gate]) -> Any:
         return triggered(make, path, kwargs, deferral.timeout, deferral.method_name)
 
 
-def started_in_the_triggerer(make: Callable[[], Gate]) -> Any:
+def started_in_the_triggerer(make: Callable[[], SailPointSensor]) -> Any:
     """Run a sensor's trigger as the scheduler would, and what is left for a worker on one."""
     gate = make()
     args = gate.start_trigger_args
@@ -62,7 +62,7 @@ def started_in_the_triggerer(make: Callable[[], Gate]) -> Any:
 
 
 def triggered(
-    make: Callable[[], Gate],
+    make: Callable[[], SailPointSensor],
     path: str,
     kwargs: dict[str, Any],
     timeout: timedelta | None,

@@ -12,23 +12,30 @@ import pytest
 from airflow.triggers.base import BaseEventTrigger
 
 from airflow_provider_sptasks.assets import aggregation_completed
+from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.emulator import Emulator
-from airflow_provider_sptasks.triggers import _feed, completions
-from airflow_provider_sptasks.triggers.completions import SailPointAggregationCompletedTrigger
+from airflow_provider_sptasks.triggers import _connection, _feed, completions
+from airflow_provider_sptasks.triggers.completions import (
+    ARGUMENTS_VERSION,
+    SailPointAggregationCompletedTrigger,
+)
 from tests.conftest import CONNECTION
 from tests.triggers.triggerer import Database, Triggerer
 
+LOGGERS = [f"airflow_provider_sptasks.triggers.{name}" for name in ("_feed", "_watcher")]
 HOUR = 3_600.0
 DAY = 24 * HOUR
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_feed, "SHORTEST", 0.02)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_feed, "SHORTEST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(_feed, "GREETING_SECONDS", 0.02)
     monkeypatch.setattr(_feed, "WINDOW", 0.1)
-    monkeypatch.setattr(_feed, "LONGEST_BACKOFF", 0.05)
-    monkeypatch.setattr(_feed, "REFUSED", 0.1)
-    monkeypatch.setattr(_feed, "PATIENCE", 0.0)
+    monkeypatch.setattr(_feed, "REFUSAL_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(_feed, "backoff", lambda *_: 0.02)
+    monkeypatch.setattr(_connection, "RETRY", RetryPolicy(deadline=5.0, max_attempts=1))
+    monkeypatch.setattr(_connection, "CONNECTION_CACHE_SECONDS", 0.0)
     monkeypatch.setattr("airflow_provider_sptasks.client.pacing.WINDOW", 0.4)
 
 
@@ -68,7 +75,7 @@ async def _checked(main: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _begin(triggerer: Triggerer, watchers: int = 1) -> None:
-    """Wait until all have had their first look, and it is remembered."""
+    """Wait until all have begun, and their cursors are stored."""
     await triggerer.until(lambda: len(triggerer.database.values) >= watchers)
 
 
@@ -86,7 +93,7 @@ def test_serialises_to_plain_settings(tenant: Emulator) -> None:
     assert BaseEventTrigger.hash(path, kwargs) == BaseEventTrigger.hash(*again.serialize())
 
 
-def test_shares_the_look_of_a_connection() -> None:
+def test_shares_the_polls_of_a_connection() -> None:
     keys = [
         watcher().shared_stream_key(),
         watcher("a", kind="accounts", accepted_statuses=None).shared_stream_key(),
@@ -97,8 +104,35 @@ def test_shares_the_look_of_a_connection() -> None:
     assert len(set(keys)) == 3
 
 
+def test_arguments_of_the_first_release() -> None:
+    _, kwargs = watcher().serialize()
+    assert kwargs.pop("version") == ARGUMENTS_VERSION
+    old = SailPointAggregationCompletedTrigger(**kwargs)
+    assert old._watcher().selection == watcher()._watcher().selection
+    assert old._store_key() == watcher()._store_key()
+
+
+def test_arguments_of_a_later_release(caplog: pytest.LogCaptureFixture) -> None:
+    _, kwargs = watcher().serialize()
+    kwargs |= {"version": 99, "mood": "good"}
+    later = SailPointAggregationCompletedTrigger(**kwargs)
+    assert later.serialize()[1] == kwargs
+    assert later._usable_watcher() is not None
+    assert caplog.messages == [
+        "The arguments of a watcher of sailpoint_default have version 99, later than 2: ignored mood."
+    ]
+
+
+@pytest.mark.parametrize("missing", ["kind", "accepted_statuses", "api_version", "poke_interval"])
+def test_arguments_that_are_missing(missing: str) -> None:
+    _, kwargs = aggregation_completed("*").trigger.serialize()
+    expected = kwargs.pop(missing)
+    made = SailPointAggregationCompletedTrigger(**kwargs)
+    assert made.serialize()[1][missing] == expected
+
+
 @pytest.mark.parametrize("version", ["v1", "v2026", "v2025", "v2024", "beta"])
-def test_fires_for_what_completes_from_the_first_look_on(tenant: Emulator, version: str) -> None:
+def test_fires_for_what_completes_from_the_first_poll_on(tenant: Emulator, version: str) -> None:
     tenant.add_task(launched=-120, duration=60)
     running = [tenant.add_task(launched=-offset, duration=None).id for offset in (5, 5 * DAY)]
     database = Database()
@@ -162,7 +196,7 @@ def test_events_have_a_size_that_airflow_can_carry(tenant: Emulator, monkeypatch
     assert [len(event["aggregations"]) for event in database.events["fresh"]] == [100, 100, 50]
 
 
-def test_each_watcher_gets_its_own_from_one_look(tenant: Emulator) -> None:
+def test_each_watcher_gets_its_own_from_one_poll(tenant: Emulator) -> None:
     hr = tenant.add_source("HR")
     tenant.add_source("AD")
     database = Database()
@@ -199,7 +233,7 @@ def test_each_watcher_gets_its_own_from_one_look(tenant: Emulator) -> None:
     run(main)
 
 
-def test_many_watchers_cost_one_request_a_look(tenant: Emulator) -> None:
+def test_many_watchers_cost_one_request_a_poll(tenant: Emulator) -> None:
     watchers: dict[BaseEventTrigger, list[str]] = {watcher(f"source-{n}"): [f"asset-{n}"] for n in range(50)}
     database = Database()
 
@@ -212,8 +246,8 @@ def test_many_watchers_cost_one_request_a_look(tenant: Emulator) -> None:
             await triggerer.until(lambda: lists(tenant) > 5)
 
     run(main)
-    looks = [request for request in tenant.requests if request.path == "/task-status/v1"]
-    assert {tuple(sorted(request.query)) for request in looks} == {("limit", "offset", "sorters")}
+    polls = [request for request in tenant.requests if request.path == "/task-status/v1"]
+    assert {tuple(sorted(request.query)) for request in polls} == {("limit", "offset", "sorters")}
     assert sum(map(len, map(database.found, database.events))) == 1
 
 
@@ -334,7 +368,7 @@ def test_a_sibling_that_airflow_drops_costs_nothing_but_repetition(tenant: Emula
     run(main)
 
 
-def test_a_state_store_in_trouble_stops_nothing(tenant: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_state_store_that_fails_stops_nothing(tenant: Emulator, caplog: pytest.LogCaptureFixture) -> None:
     database = Database()
 
     async def main() -> None:
@@ -354,17 +388,17 @@ def test_a_state_store_in_trouble_stops_nothing(tenant: Emulator, caplog: pytest
             triggerer.read_error = None
             await triggerer.until(lambda: len(database.found("fresh")) == 4)
 
-    with caplog.at_level(logging.INFO, logger=_feed.__name__):
+    with caplog.at_level(logging.INFO, logger="airflow_provider_sptasks.triggers"):
         run(main)
     assert len(set(database.found("fresh"))) == 4
-    told = [record.message for record in caplog.records if record.name == _feed.__name__]
-    assert [line for line in told if "no api-server" in line] == [
-        "Can't store how far completions were read, will try again: no api-server",
-        "Can't see how far completions were read at the moment, waiting on: no api-server",
+    logged = [record.message for record in caplog.records if record.name in LOGGERS]
+    assert [line for line in logged if "no api-server" in line] == [
+        "Storing how far completions were read fails, will be tried again: no api-server",
+        "Loading how far completions were read fails, will be tried again: no api-server",
     ]
 
 
-def test_unusable_state_is_told_and_begun_anew(tenant: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_state_is_logged_and_begins_again(tenant: Emulator, caplog: pytest.LogCaptureFixture) -> None:
     database = Database()
 
     async def main() -> None:
@@ -376,11 +410,11 @@ def test_unusable_state_is_told_and_begun_anew(tenant: Emulator, caplog: pytest.
             await triggerer.until(lambda: isinstance(stored(database)[0], dict))
 
     run(main)
-    assert "the asset's state is unusable: '2024-05-17' is no cursor" in caplog.text
+    assert "the asset's state is invalid: str '2024-05-17' is no cursor" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["status", "drop", "html", "truncate"])
-def test_what_passes_makes_no_event_and_is_told_once(
+def test_a_transient_error_makes_no_event_and_is_logged_once(
     tenant: Emulator, caplog: pytest.LogCaptureFixture, kind: Any
 ) -> None:
     database = Database()
@@ -397,38 +431,32 @@ def test_what_passes_makes_no_event_and_is_told_once(
             await triggerer.until(lambda: database.found("fresh") == [task.id])
             assert triggerer.starts == 1
 
-    with caplog.at_level(logging.INFO, logger=_feed.__name__):
+    with caplog.at_level(logging.INFO, logger="airflow_provider_sptasks.triggers"):
         run(main)
-    told = [record.message for record in caplog.records if record.name == _feed.__name__]
-    assert len(told) == 2
-    assert told[0].startswith("Can't see completions of sailpoint_default at the moment, waiting on: GET ")
-    assert told[1] == "Can see completions of sailpoint_default again"
+    logged = [record.message for record in caplog.records if record.name in LOGGERS]
+    assert len(logged) == 2
+    assert logged[0].startswith("Polling completions of sailpoint_default fails, will be tried again: GET ")
+    assert logged[1] == "Polling completions of sailpoint_default works again"
 
 
-def test_what_is_refused_is_told_and_tried_seldom(
-    tenant: Emulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_a_repeated_refusal_is_logged_and_waited_out(
+    tenant: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_feed, "REFUSED", 2.0)
     database = Database()
 
     async def main() -> None:
         async with Triggerer(database, {watcher(): ["fresh"]}) as triggerer:
             await _begin(triggerer)
-            refusal = tenant.fail(403, path="/task-status/v1")
+            tenant.fail(403, path="/task-status/v1")
             task = tenant.add_task(duration=0)
-            await triggerer.until(lambda: "until somebody sees to it" in caplog.text)
-            before = lists(tenant)
-            await asyncio.sleep(0.5)
-            assert lists(tenant) == before
+            await triggerer.until(lambda: "is refused, will be tried again" in caplog.text)
             tenant.clear_faults()
             await triggerer.until(lambda: database.found("fresh") == [task.id])
-            assert (triggerer.starts, refusal.status) == (1, 403)
+            assert triggerer.starts == 1
 
     run(main)
-    assert (
-        "Can't see completions of sailpoint_default until somebody sees to it, will try again in 2 s: "
-        "GET /task-status/v1"
-    ) in caplog.text
+    expected = "Polling completions of sailpoint_default is refused, will be tried again in 0 s: GET "
+    assert expected in caplog.text
 
 
 def test_rotated_credentials_heal(tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,7 +474,7 @@ def test_rotated_credentials_heal(tenant: Emulator, monkeypatch: pytest.MonkeyPa
     run(main)
 
 
-def test_a_bad_connection_is_told_and_read_again(
+def test_an_invalid_connection_is_logged_and_read_again(
     tenant: Emulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = tenant.connection_uri
@@ -466,7 +494,9 @@ def test_a_bad_connection_is_told_and_read_again(
     assert "hidden" not in caplog.text
 
 
-def test_names_that_lead_nowhere_are_told(tenant: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_names_are_logged_and_looked_up_again(
+    tenant: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
     for _ in range(2):
         tenant.add_source("Twin", id=None if not tenant.sources else "other")
     database = Database()
@@ -502,7 +532,7 @@ def test_alone_where_airflow_shares_no_streams(tenant: Emulator) -> None:
         events = trigger.run()
         first = asyncio.ensure_future(anext(events))
         async with asyncio.timeout(60):
-            while lists(tenant) < 6:  # the first look takes three
+            while lists(tenant) < 6:  # the first poll takes three
                 await asyncio.sleep(0.01)
             task = tenant.add_task(duration=0)
             found.extend(each["id"] for each in (await first).payload["aggregations"])

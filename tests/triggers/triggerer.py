@@ -38,11 +38,12 @@ class Database:
 
 class Triggerer:
     """
-    One life of a triggerer; in a crash it leaves what is in the database, and nothing else happens any more.
+    A triggerer's process; in a crash it leaves what is in the database, and nothing else happens any more.
 
     :param database: what was there before
     :param watchers: triggers, each with the names of the assets that it updates
     :param sync: how long events are on their way to the database, and the confirmation back, in seconds
+    :param stagger: how long after the one before each watcher is started, in seconds
     :param ack_timeout: how long the database may take to confirm an event, in seconds
     """
 
@@ -53,15 +54,19 @@ class Triggerer:
         *,
         sync: float = 0.01,
         ack_timeout: float = 60.0,
+        stagger: float = 0.0,
     ) -> None:
         self.database = database
         self.starts = 0
         self.lost: set[BaseEventTrigger] = set()
         """Whose events don't reach the database."""
+        self.unreadable: set[str] = set()
+        """The assets whose state can't be read."""
         self.read_error: Exception | None = None
         self.write_error: Exception | None = None
         self._watchers = watchers
         self._sync = sync
+        self._stagger = stagger
         self._manager = SharedStreamManager(ack_timeout=ack_timeout)
         self._queue: list[tuple[BaseEventTrigger, TriggerEvent, int | None]] = []
         self._ids = itertools.count(1)
@@ -73,7 +78,10 @@ class Triggerer:
 
     async def __aenter__(self) -> Triggerer:
         self._comms.start()
-        self._tasks = [asyncio.create_task(self._run(trigger)) for trigger in self._watchers]
+        self._tasks = [
+            asyncio.create_task(self._run(trigger, number * self._stagger))
+            for number, trigger in enumerate(self._watchers)
+        ]
         self._tasks.append(asyncio.create_task(self._synchronise()))
         return self
 
@@ -100,8 +108,9 @@ class Triggerer:
                         task.result()
                 await asyncio.sleep(0.01)
 
-    async def _run(self, watcher: BaseEventTrigger) -> None:
+    async def _run(self, watcher: BaseEventTrigger, delay: float) -> None:
         """Start a trigger again and again, as Airflow does while a DAG is scheduled by its assets."""
+        await asyncio.sleep(delay)
         _, kwargs = watcher.serialize()
         while True:
             trigger = type(watcher)(**json.loads(json.dumps(kwargs)))
@@ -132,7 +141,7 @@ class Triggerer:
                     payload = json.loads(json.dumps(event.payload))
                     self.database.events[asset].append(payload)
                     for each in payload["aggregations"]:
-                        created = datetime.fromisoformat(each["created"]).timestamp()
+                        created = datetime.fromisoformat(each["created"] or "1970-01-01").timestamp()
                         self.database.at_risk[asset][each["id"]] = created
             persisted = [sequence for _, _, sequence in queue if sequence is not None]
 
@@ -144,6 +153,8 @@ class Triggerer:
         error = self.write_error if is_write else self.read_error
         if error is not None:
             raise error
+        if not is_write and message.name in self.unreadable:
+            raise ConnectionError(f"no state of {message.name}")
         place = (message.name, message.key)
         if isinstance(message, comms.SetAssetStateStoreByName):
             self.database.values[place] = json.dumps(message.value)

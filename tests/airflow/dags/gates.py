@@ -56,6 +56,14 @@ with DAG("gates", schedule=None, params=PARAMS):
 
     read({mode: gate("wait", mode).output for mode in MODES})
 
+with DAG("mapped", schedule=None, params=PARAMS):
+    SailPointTaskSensor.partial(
+        task_id="gate",
+        sailpoint_conn_id="{{ params.sailpoint_conn_id }}",
+        deferrable=True,
+        start_from_trigger=True,
+    ).expand(task_status_id=["{{ params.task_status_id }}", "{{ params.bad_id }}"])
+
 with DAG("timeouts", schedule=None, params=PARAMS):
     for mode in MODES:
         gate("fail", mode, timeout=TIMEOUT)

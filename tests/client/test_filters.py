@@ -1,140 +1,29 @@
+"""Filter expressions, as the emulator reads them, and what fits in a request."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import requests
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from airflow_provider_sptasks.client import filters, tasks, versions
 from airflow_provider_sptasks.client.http import Request
-from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.versions import API_VERSIONS
 from airflow_provider_sptasks.emulator import filters as emulated
-from airflow_provider_sptasks.emulator.versions import VERSIONS, version_of
+from airflow_provider_sptasks.emulator.versions import VERSIONS
+from tests.client.conftest import prepared
 
 V1 = API_VERSIONS["v1"]
 
 every_version = pytest.mark.parametrize("version", API_VERSIONS.values(), ids=list(API_VERSIONS))
 
 
-def prepared(request: Request) -> requests.PreparedRequest:
-    """What ``requests`` makes of a request."""
-    url = f"https://acme.api.identitynow.com{request.target}"
-    return requests.Request(request.method, url, headers=dict(request.headers), data=request.body).prepare()
-
-
 def parsed(expression: str, version: str = "v1") -> emulated.Expression:
     """What the emulator, which was written without knowing this client, makes of a filter."""
     return emulated.parse(expression, next(each.filters for each in VERSIONS if each.name == version))
-
-
-class TestVersions:
-    def test_are_those_of_the_emulator(self) -> None:
-        """Two tables, each written from SailPoint's documents."""
-        assert [
-            (each.name, each.task_status, each.lists_pending, each.pending_tasks is not None, each.filters)
-            for each in API_VERSIONS.values()
-        ] == [
-            (each.name, each.prefix, each.lists_pending, each.pending_endpoint, frozenset(each.filters))
-            for each in VERSIONS
-        ]
-        assert [(each.sources, each.account_aggregations) for each in API_VERSIONS.values()] == [
-            (each.sources, each.aggregations) for each in VERSIONS
-        ]
-
-    def test_default(self) -> None:
-        assert versions.DEFAULT_API_VERSION == "v1"
-
-    @pytest.mark.parametrize("name", ["v3", "V1", "", "2024", None, 1, ["v1"]])
-    def test_unknown_ones_are_refused(self, name: Any) -> None:
-        with pytest.raises(ValueError, match="Use one of beta, v2024, v2025, v2026, v1") as caught:
-            versions.api_version(name)
-        assert repr(name) in str(caught.value)
-
-
-class TestIds:
-    @pytest.mark.parametrize(
-        "value",
-        [
-            "00eebcf881994e419d72e757fd30dc0e",
-            "2c91808a-0000-4000-8000-5c3e1b7a0001",
-            "7",
-            "A.b_c~d:e-f",
-            "x" * 128,
-            "nonexistent",
-            " 00eebcf8 \n",
-        ],
-    )
-    def test_ids(self, value: str) -> None:
-        assert check_id(value, "task_status_id") == value.strip()
-
-    @pytest.mark.parametrize(
-        ("value", "problem"),
-        [
-            ("", "is empty"),
-            (" \t\n", "is empty"),
-            ("None", "which is what a template makes"),
-            ("none", "which is what a template makes"),
-            ("null", "which is what a template makes"),
-            ("undefined", "which is what a template makes"),
-            ("True", "which is what a template makes"),
-            (".", "is not an id"),
-            ("..", "is not an id"),
-            ("../sources", "is not an id"),
-            ("a/b", "is not an id"),
-            ("a?b", "is not an id"),
-            ("a#b", "is not an id"),
-            ("a%2Fb", "is not an id"),
-            ("a\\b", "is not an id"),
-            ("a b", "is not an id"),
-            ('a"b', "is not an id"),
-            ("a\nb", "is not an id"),
-            ("ä", "is not an id"),
-            ("['a', 'b']", "is not an id"),
-            ("{'id': 'a'}", "is not an id"),
-            ("{{ task }}", "is not an id"),
-            ("x" * 129, "is not an id"),
-            (None, "not NoneType"),
-            (7, "not int"),
-            (["a"], "not list"),
-            ({"id": "a"}, "not dict"),
-            (b"a", "not bytes"),
-        ],
-    )
-    def test_what_is_none(self, value: object, problem: str) -> None:
-        with pytest.raises(ValueError, match=problem) as caught:
-            check_id(value, "a_field")
-        assert str(caught.value).startswith("a_field")
-        assert len(str(caught.value)) < 300
-
-    @given(st.text() | st.from_regex(r"[a-z0-9./\\%?#:;~_@ -]{1,20}", fullmatch=True))
-    def test_any_text_is_refused_or_stays_one_segment_of_the_path(self, text: str) -> None:
-        for version in API_VERSIONS.values():
-            try:
-                request = tasks.get_task(version, text)
-            except ValueError:
-                continue
-            url = prepared(request).url
-            assert url is not None
-            parts = urlsplit(url)
-            assert parts.netloc == "acme.api.identitynow.com"
-            assert (parts.query, parts.fragment) == ("", "")
-            assert unquote(parts.path) == f"{version.task_status}/{text.strip()}"
-            assert parts.path.count("/") == version.task_status.count("/") + 1
-            reached = version_of(unquote(parts.path))
-            assert reached is not None
-            assert reached.name == version.name
-
-    @pytest.mark.parametrize("text", ["pending-tasks", "a:b", "a~b", "a..b", "v1"])
-    def test_odd_ids_are_still_one_segment(self, text: str) -> None:
-        url = prepared(tasks.get_task(V1, text)).url
-        assert url is not None
-        assert urlsplit(url).path.startswith("/task-status/v1/")
-        assert unquote(urlsplit(url).path).split("/") == ["", "task-status", "v1", text]
 
 
 class TestFilters:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_sptasks.client import TaskKind, TaskStatus, TaskStatusClient
-from airflow_provider_sptasks.client.errors import BadRequestError
+from airflow_provider_sptasks.client.errors import BadRequestError, UnexpectedPayloadError
+from airflow_provider_sptasks.client.launches import AggregationQuery, NewestAggregation
 from airflow_provider_sptasks.emulator import Emulator
 from tests.client.conftest import Connect, api_requests
 from tests.client.gateway import gateway
@@ -184,7 +185,7 @@ class TestManySources:
         launch(emulator, sources[0], 86_400)
         found = client.aggregations(dict.fromkeys(sources, ago(3600)))
         assert ids(found)[sources[0]] == new
-        assert len(api_requests(emulator)) == 8  # 5 chunks of ids, 3 more pages
+        assert len(api_requests(emulator)) == 9  # 5 chunks of ids, 4 more pages
 
     def test_one_old_instant_does_not_make_the_others_pages_long(
         self, client: TaskStatusClient, emulator: Emulator
@@ -211,7 +212,7 @@ class TestManySources:
         task_id = launch(emulator, HR, 60)
         assert ids(client.aggregations({HR: ago(3600), AD: ago(3600)})) == {HR: [task_id], AD: []}
 
-    @pytest.mark.parametrize("status", [400, 414, 431])
+    @pytest.mark.parametrize("status", [414, 431])
     def test_a_gateway_that_refuses_long_requests_gets_shorter_ones_from_then_on(
         self, connect: Connect, emulator: Emulator, status: int
     ) -> None:
@@ -232,7 +233,7 @@ class TestManySources:
         emulator.fail(400)
         with pytest.raises(BadRequestError):
             client.aggregations({HR: ago(3600), AD: ago(3600)})
-        assert len(api_requests(emulator)) == 2
+        assert len(api_requests(emulator)) == 1
 
 
 class TestWhilePagesAreRead:
@@ -276,7 +277,8 @@ class TestWhilePagesAreRead:
         for at in range(250):
             launch(emulator, HR, 60 + at)
         emulator.fail(200, body=json.dumps(emulator.tasks()))
-        assert len(client.aggregations({HR: ago(3600)})[HR]) == 250
+        with pytest.raises(UnexpectedPayloadError, match="at every offset"):
+            client.aggregations({HR: ago(3600)})
         assert len(api_requests(emulator)) == 3
 
     def test_an_entry_that_cannot_be_read_hides_no_other(
@@ -286,8 +288,88 @@ class TestWhilePagesAreRead:
         page = [*emulator.tasks()[:249], {"id": None}]
         emulator.fail(200, body=json.dumps(page), times=1)
         found = ids(client.aggregations({HR: ago(3600)}))[HR]
-        assert found == launched[:249] + launched[250:]
-        assert "passed over an entry" in caplog.text
+        assert found == launched, "the one that could not be read is in the next page again"
+        assert "passed over 1 of 250 entries" in caplog.text
+
+
+@every_version
+class TestNewestAggregations:
+    def test_a_source_alone_and_among_two_hundred(
+        self, version: Version, connect: Connect, emulator: Emulator
+    ) -> None:
+        """Whatever else is read beside: that is why sensors that poke and that defer agree."""
+        sources = [f"{number:032x}" for number in range(200)]
+        for hour in range(8):
+            for at, source_id in enumerate(sources):
+                kind = ("accounts", "entitlements")[(hour + at) % 5 == 0]
+                duration = None if (hour, at % 3) == (0, 0) else 1
+                launch(emulator, source_id, 3600 * hour + 60 + at, kind=kind, duration=duration)
+        client = connect(version.name)
+        queries = [AggregationQuery(each, TaskKind.ACCOUNTS, ago(20_000)) for each in sources]
+        queries.append(AggregationQuery(HR, None, ago(20_000)))
+        emulator.reset_requests()
+        found = client.newest_aggregations(queries)
+        assert len(api_requests(emulator)) <= 4
+        assert found.keys() == set(queries)
+        assert found[queries[-1]] == NewestAggregation()
+        for query in queries[::29]:
+            assert client.newest_aggregations([query]) == {query: found[query]}
+        assert found[queries[3]].newest is not None
+        assert found[queries[3]].last_complete is not None
+
+    def test_no_further_back_than_needed(
+        self, version: Version, connect: Connect, emulator: Emulator
+    ) -> None:
+        """P6: of a month of hourly aggregations the first page decides."""
+        for hour in range(720):
+            launch(emulator, HR, 3600 * hour + 60)
+        query = AggregationQuery(HR.upper(), None, ago(30 * 86_400))
+        found = connect(version.name).newest_aggregations([query])[query]
+        assert found.newest is not None
+        assert len(api_requests(emulator)) == (1 if version.lists_pending else 2)
+
+    def test_one_that_is_missing_from_an_answer_is_there_in_the_next(
+        self, version: Version, connect: Connect, emulator: Emulator
+    ) -> None:
+        """W1: nothing is remembered, so that nothing is forgotten."""
+        old, new = launch(emulator, HR, 3600), launch(emulator, HR, 60, duration=None)
+        client, query = connect(version.name), AggregationQuery(HR, None, ago(7200))
+        seen = []
+        for hidden in (True, False):
+            emulator.hide_task(new, hidden=hidden)
+            newest = client.newest_aggregations([query])[query].newest
+            seen.append(newest and newest.id)
+        emulator.remove_task(new)
+        newest = client.newest_aggregations([query])[query].newest
+        assert [*seen, newest and newest.id] == [old, new, old]
+
+    def test_a_time_far_ahead_concerns_its_own_source_only(
+        self, version: Version, connect: Connect, emulator: Emulator
+    ) -> None:
+        """P2."""
+        odd, even = launch(emulator, HR, 60), launch(emulator, AD, 60)
+        emulator.override_task(odd, created="2099-01-01T00:00:00.000Z", launched="9999-12-31T23:59:59.999Z")
+        queries = [AggregationQuery(each, None, ago(3600)) for each in (HR, AD)]
+        found = connect(version.name).newest_aggregations(queries)
+        assert [each.newest and each.newest.id for each in found.values()] == [odd, even]
+
+    def test_names_what_is_of_no_known_kind(
+        self, version: Version, connect: Connect, emulator: Emulator
+    ) -> None:
+        """W9."""
+        launch(emulator, HR, 60, fields={"uniqueName": "Cloud Uncorrelated Refresh"})
+        emulator.override_task(
+            str(emulator.tasks()[0]["id"]), taskDefinitionSummary=None, type="CLOUD_UNCORRELATED_REFRESH"
+        )
+        query = AggregationQuery(HR, None, ago(3600))
+        found = connect(version.name).newest_aggregations([query])[query]
+        assert found == NewestAggregation(other_names=("Cloud Uncorrelated Refresh",))
+
+    def test_refuses_what_is_no_id(self, version: Version, connect: Connect, emulator: Emulator) -> None:
+        with pytest.raises(ValueError, match="source_id 'a b' is not an id"):
+            connect(version.name).newest_aggregations([AggregationQuery("a b", None, ago(60))])
+        assert connect(version.name).newest_aggregations([]) == {}
+        assert emulator.requests == ()
 
 
 class TestArguments:
@@ -300,58 +382,3 @@ class TestArguments:
         with pytest.raises(ValueError, match="source_id 'a b' is not an id"):
             client.aggregations({"a b": ago(60)})
         assert emulator.requests == ()
-
-
-@every_version
-def test_created_since_reads_no_further_than_wanted(
-    version: Version, connect: Connect, emulator: Emulator
-) -> None:
-    before, old, new, running = (
-        launch(emulator, AD, 700, duration=1),
-        launch(emulator, AD, 600, duration=None),
-        launch(emulator, HR, 300),
-        launch(emulator, SAP, 100, duration=None),
-    )
-    client = connect(version.name)
-    found = {task.id: task for task in client.created_since(ago(400), [old])}
-    assert found.keys() == {old, new, running}
-    assert not found[old].is_complete
-    requests = api_requests(emulator)
-    assert len(requests) == 2, "the new ones and one by its id, or the pending ones and the new ones"
-    assert before not in {task.id for task in client.created_since(ago(650))}
-
-
-@pytest.mark.parametrize("version", without_pending, ids=lambda version: version.name)
-def test_created_since_misses_none_that_ends_in_between(
-    version: Version, connect: Connect, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tasks = [launch(emulator, AD, seconds, duration=None) for seconds in (3600, 60)]
-    client = connect(version.name)
-
-    def end(calls: int) -> None:
-        for each in tasks if calls == 1 else ():
-            emulator.complete(each)
-
-    between(client, monkeypatch, end)
-    found = list(client.created_since(ago(120), tasks[:1]))
-    assert sorted(task.id for task in found) == sorted(tasks)
-
-
-def test_created_since_reads_pages_as_they_are_consumed(connect: Connect, emulator: Emulator) -> None:
-    for number in range(600):
-        launch(emulator, AD, number)
-    tasks = connect().created_since(ago(700))
-    newest = next(tasks)
-    assert len(api_requests(emulator)) == 1
-    rest = list(tasks)
-    assert len({newest.id, *(task.id for task in rest)}) == 600
-    assert len(api_requests(emulator)) == 3
-
-
-def test_created_since_refuses_what_is_no_id(connect: Connect, emulator: Emulator) -> None:
-    client = connect()
-    with pytest.raises(ValueError, match="task_status_ids is one string"):
-        client.created_since(ago(1), AD)
-    with pytest.raises(ValueError, match="is not an id"):
-        client.created_since(ago(1), ["a b"])
-    assert emulator.requests == ()

@@ -1,0 +1,89 @@
+"""Work that a kill need not wait for: it runs in a thread, and sends nothing after a stop."""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_provider_sptasks.client.stopping import StopFlag, StoppedError
+
+if TYPE_CHECKING:
+    from airflow_provider_sptasks.client.client import TaskStatusClient
+    from airflow_provider_sptasks.client.retry import RetryPolicy
+    from airflow_provider_sptasks.client.sources_client import SourcesClient
+    from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
+
+T = TypeVar("T")
+
+# How long a killed task waits for what is under way; Airflow kills it for good after 5 seconds.
+LAST_ANSWERS_SECONDS = 0.5
+
+
+class Interruptible:
+    """Runs work in a thread, and can be told to stop by a signal's handler in the main thread."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.flag = StopFlag(self.event)
+        self._woken: queue.SimpleQueue[object] = queue.SimpleQueue()
+
+    def stop(self) -> None:
+        """Stop the work: nothing more is sent from now on."""
+        self.event.set()
+
+    def wake(self) -> None:
+        """Let :meth:`run` return soon after a stop."""
+        self._woken.put(None)
+
+    def run(self, work: Callable[[], T]) -> T:
+        """
+        Do the work.
+
+        :param work: what to do; it runs with the context variables of the caller
+        :return: what it returns
+        :raises StoppedError: it was stopped before
+        """
+        pool = ThreadPoolExecutor(1, thread_name_prefix="sailpoint-operator")
+        future = pool.submit(contextvars.copy_context().run, work)
+        future.add_done_callback(self._woken.put)
+        try:
+            self._woken.get()
+            if self.event.is_set():
+                wait([future], LAST_ANSWERS_SECONDS)
+                raise StoppedError
+            return future.result()
+        finally:
+            self.event.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+class StoppableConnection:
+    """
+    The clients of a hook, with a retry policy of their own: one that ends with a stop.
+
+    :param hook: the hook
+    :param retry: how long and how often a call is tried
+    :param flag: what stops the calls
+    """
+
+    def __init__(self, hook: SailPointHook, retry: RetryPolicy, flag: StopFlag) -> None:
+        self._hook = hook
+        self._retry = retry.stopped_by(flag)
+
+    @property
+    def client(self) -> TaskStatusClient:
+        """The client of the tenant's tasks."""
+        return self._hook.client.with_retry(self._retry)
+
+    @property
+    def sources(self) -> SourcesClient:
+        """The client of the tenant's sources."""
+        return self._hook.sources.with_retry(self._retry)
+
+    def reconnect(self) -> None:
+        """Read the connection again before the next request."""
+        self._hook.reconnect()

@@ -1,0 +1,134 @@
+"""What one trigger wants to know from the poller, and the updates that it has not read yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_sptasks.client.errors import SailPointError
+from airflow_provider_sptasks.waiting.queries import Answers, Query
+
+if TYPE_CHECKING:
+    from airflow_provider_sptasks.client.settings import ClientSettings
+    from airflow_provider_sptasks.triggers._poller import Poller
+
+
+class ConnectionChangedError(Exception):
+    """The Airflow connection leads to another tenant, client id or API version than it did."""
+
+
+@dataclass(slots=True)
+class Update:
+    """
+    What is new for one subscription.
+
+    :param answers: answers that are new or have changed
+    :param error: why something could not be asked, where that is so
+    """
+
+    answers: Answers = field(default_factory=dict)
+    error: SailPointError | None = None
+
+
+class Subscription:
+    """
+    What one trigger wants to know. Made by :func:`~airflow_provider_sptasks.triggers._poller.subscribe`.
+
+    :param poller: who asks
+    :param interval: maximum seconds between two polls of a query
+    :param connection: the Airflow connection and the API version that was asked for
+    """
+
+    __slots__ = ("_error", "_future", "_poller", "_update", "_watched", "connection", "interval")
+
+    def __init__(self, poller: Poller, interval: float, connection: tuple[str, str | None]) -> None:
+        self.interval = interval
+        self.connection = connection
+        self._poller = poller
+        self._watched: dict[Query, float] = {}
+        self._update: Update | None = None
+        self._error: BaseException | None = None
+        self._future: asyncio.Future[None] | None = None
+
+    @property
+    def watched(self) -> Iterable[Query]:
+        """The queries whose answers it gets."""
+        return self._watched
+
+    @property
+    def settings(self) -> ClientSettings:
+        """The settings that its queries are asked with at present."""
+        return self._poller.settings
+
+    def watch(self, queries: Iterable[Query]) -> None:
+        """
+        Get the answers to these queries from now on, and to no others.
+
+        The first answer to a new one comes from a request that is sent after this, as a poke's would.
+
+        :param queries: the queries
+        """
+        wanted = dict.fromkeys(queries)
+        for query in [each for each in self._watched if each not in wanted]:
+            del self._watched[query]
+            self._poller.remove(self, query)
+        now = asyncio.get_running_loop().time()
+        for query in wanted:
+            if query not in self._watched:
+                self._watched[query] = now
+                self._poller.add(self, query)
+
+    async def update(self) -> Update:
+        """
+        Wait for an update.
+
+        :raises SailPointError: the tenant refuses, and goes on to do so
+        :raises ConnectionChangedError: the connection leads to another tenant now
+        """
+        while self._update is None and self._error is None:
+            self._future = asyncio.get_running_loop().create_future()
+            await self._future
+        if self._error is not None:
+            raise self._error
+        update, self._update = self._update, None
+        assert update is not None  # noqa: S101 - for mypy: the loop saw to it
+        return update
+
+    def close(self) -> None:
+        """Get no answers any more."""
+        self.watch(())
+        self._poller.close_subscription(self)
+
+    def is_new(self, query: Query, asked_at: float) -> bool:
+        """
+        Whether it has had no answer yet to a query.
+
+        :param query: a query that it watches
+        :param asked_at: when the request of the latest answer was sent
+        """
+        return self._watched[query] > asked_at
+
+    def answer(self, query: Query, answer: object) -> None:
+        """Hand it an answer that is new or has changed."""
+        self._pending().answers[query] = answer
+
+    def outage(self, error: SailPointError) -> None:
+        """Hand it what keeps the poller from asking."""
+        self._pending().error = error
+
+    def fail(self, error: BaseException) -> None:
+        """Hand it what it can't wait out."""
+        self._error = error
+        self._wake()
+
+    def _pending(self) -> Update:
+        if self._update is None:
+            self._update = Update()
+            self._wake()
+        return self._update
+
+    def _wake(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)

@@ -1,0 +1,112 @@
+"""Drives a wait in a process of its own: asks, repeats what may pass, and has the wait judge the answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
+from airflow_provider_sptasks.waiting.events import Wait
+from airflow_provider_sptasks.waiting.progress import ProgressLogger
+from airflow_provider_sptasks.waiting.queries import Answers, Clients, ask_all
+from airflow_provider_sptasks.waiting.verdict import Verdict
+
+# A refusal after polls that worked may come from something on the way: it has to repeat for so long.
+REFUSAL_SECONDS, REFUSAL_RETRY_SECONDS = 120.0, 10.0
+
+
+class Connection(Clients, Protocol):
+    """What asks a tenant, and can be told to read its Airflow connection again."""
+
+    def reconnect(self) -> None:
+        """Read the connection again before the next request."""
+
+
+class Driver:
+    """
+    Polls for a wait on a worker.
+
+    Each poll is one pass: how long its requests are tried again is the clients' own matter, and when the next
+    poll is due the caller's.
+
+    :param connection: what to ask with
+    :param wait: what is waited for, begun
+    :param progress: logs what was seen
+    :param seconds_left: says how many seconds there are until the caller's deadline
+    :param sleep: waits for seconds
+    :param has_worked: whether the tenant has answered the caller before: a first refusal is taken at its word
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        wait: Wait,
+        progress: ProgressLogger,
+        *,
+        seconds_left: Callable[[], float],
+        sleep: Callable[[float], object] = time.sleep,
+        has_worked: bool = False,
+    ) -> None:
+        self.wait = wait
+        self.answers: Answers = {}
+        self._connection = connection
+        self._progress = progress
+        self._seconds_left = seconds_left
+        self._sleep = sleep
+        self._has_worked = has_worked
+
+    @property
+    def source_id(self) -> str | None:
+        """The first source that is known to be waited for."""
+        return next(filter(None, self.wait.source_ids(self.answers)), None)
+
+    def poll(self) -> Verdict | None:
+        """
+        Ask for everything that the wait needs, and judge the answers.
+
+        :return: ``None`` where the tenant can't be asked at present
+        :raises SailPointError: the tenant refuses, and goes on to do so
+        :raises SailPointTaskNotFoundError: the tenant doesn't know a task
+        :raises SailPointSourceNotFoundError: the tenant doesn't know a source
+        """
+        answers = self._answers()
+        if answers is None:
+            return None
+        self.answers = answers
+        self._progress.polled(self.wait.statuses(answers), self.wait.notes(answers))
+        return self.wait.judge(answers, datetime.now(UTC))
+
+    def _answers(self) -> Answers | None:
+        give_up_at = time.monotonic() + REFUSAL_SECONDS
+        while True:
+            try:
+                answers = self._ask_signed_in()
+            except SailPointError as error:
+                is_refusal = not error.retryable
+                if is_refusal and (not self._has_worked or time.monotonic() >= give_up_at):
+                    raise
+                self._progress.outage(error)
+                if not is_refusal or self._seconds_left() <= REFUSAL_RETRY_SECONDS:
+                    return None
+                self._sleep(REFUSAL_RETRY_SECONDS)
+            else:
+                self._has_worked = True
+                return answers
+
+    def _ask_signed_in(self) -> Answers:
+        try:
+            return self._ask()
+        except UnauthorizedError:
+            # The credentials may have been rotated meanwhile: read the connection again.
+            self._connection.reconnect()
+            return self._ask()
+
+    def _ask(self) -> Answers:
+        """Ask, and ask what the answers lead to, until nothing is left to ask."""
+        answers = {query: answer for query, answer in self.answers.items() if query.lasts(answer)}
+        now = datetime.now(UTC)
+        while queries := [query for query in self.wait.queries(answers, now) if query not in answers]:
+            answers |= ask_all(self._connection, queries)
+        return answers

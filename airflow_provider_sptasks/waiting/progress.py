@@ -1,0 +1,110 @@
+"""Tells in a task's log what is awaited and how far it is, without flooding it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_sptasks.client.models import TaskStatus
+from airflow_provider_sptasks.waiting.verdict import outcome, title
+
+# A tenth of the work is worth a line; otherwise one each minute, then each two, up to each quarter of an
+# hour.
+PERCENT_STEP = 10
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 900.0
+
+
+@dataclass(slots=True)
+class _Told:
+    line: str
+    percent: int
+    at: float
+    pause: float = FIRST_PAUSE_SECONDS
+
+
+@dataclass(slots=True)
+class ProgressLogger:
+    """
+    Logs what is awaited once, each task's progress now and then, its end, and outages when they begin and
+    end.
+
+    :param log: the log
+    :param clock: the monotonic clock, in seconds
+    """
+
+    log: Any
+    clock: Callable[[], float] = time.monotonic
+    _told: dict[str, _Told] = field(default_factory=dict)
+    _notes: set[str] = field(default_factory=set)
+    _begun: bool = False
+    _is_out: bool = False
+
+    def begin(self, awaited: str) -> None:
+        """
+        Log what is awaited, once.
+
+        :param awaited: for a person
+        """
+        if not self._begun:
+            self.log.info("Waiting for the completion of %s", awaited)
+        self._begun = True
+
+    def outage(self, error: Exception) -> None:
+        """
+        Log that polling fails, when that begins.
+
+        :param error: why
+        """
+        if not self._is_out:
+            self.log.warning("Polling fails, trying again: %s", error)
+        self._is_out = True
+
+    def polled(self, statuses: Iterable[TaskStatus], notes: Sequence[str] = ()) -> None:
+        """
+        Log what is new.
+
+        :param statuses: the tasks that were seen
+        :param notes: what else a person should know, each said once
+        """
+        if self._is_out:
+            self.log.info("Polling works again")
+        self._is_out = False
+        seen = set()
+        for status in statuses:
+            seen.add(status.id)
+            self._status(status)
+        for gone in [each for each, told in self._told.items() if each not in seen and told.percent <= 100]:
+            self.log.info(
+                "%s: gone from SailPoint's list, or a newer one decides (task %s)",
+                self._told.pop(gone).line,
+                gone,
+            )
+        for note in notes:
+            if note not in self._notes:
+                self._notes.add(note)
+                self.log.info("%s", note)
+
+    def _status(self, status: TaskStatus) -> None:
+        line, percent = _line(status), 101 if status.is_complete else status.percent_complete or 0
+        told = self._told.get(status.id)
+        if told is None:
+            self._told[status.id] = _Told(line, percent, self.clock())
+        elif told.line == line:
+            return
+        else:
+            waited = self.clock() - told.at
+            if not status.is_complete and percent - told.percent < PERCENT_STEP and waited < told.pause:
+                return
+            pause = min(told.pause * 2, LONGEST_PAUSE_SECONDS) if waited >= told.pause else told.pause
+            self._told[status.id] = _Told(line, percent, self.clock(), pause)
+        self.log.info("%s (task %s)", line, status.id)
+
+
+def _line(status: TaskStatus) -> str:
+    if status.is_complete:
+        counters = ", ".join(f"{name} {value}" for name, value in status.counters.items())
+        return f"{outcome(status)}: {counters}" if counters else outcome(status)
+    percent = "" if status.percent_complete is None else f" ({status.percent_complete} %)"
+    return f"{title(status)}: {status.progress or 'pending'}{percent}"
