@@ -50,7 +50,7 @@ AT_THE_END = {
     "post_execute": "_post_execute_hook",
     "the DAG's result": "returns_dag_result",
 }
-# So many gates that start in the triggerer, times tasks of their DAG, cost it some 150 MB while they start.
+# That many starts in the triggerer, times tasks of their DAG, cost it some 150 MB while they start.
 MOST_COPIES = 40_000
 TASK_INSTANCE = frozenset({"ti", "task_instance"})
 
@@ -127,7 +127,7 @@ def why_not_end(task: Any) -> str | None:
 
 
 def success_is_listened_to() -> bool:
-    """Whether a plugin listens to tasks that succeed, which Airflow tells it on a worker only."""
+    """Whether a plugin listens to tasks that succeed, which Airflow notifies on a worker only."""
     from airflow.sdk.listener import get_listener_manager
 
     return bool(get_listener_manager().hook.on_task_instance_success.get_hookimpls())

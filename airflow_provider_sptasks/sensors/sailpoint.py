@@ -42,8 +42,8 @@ class SailPointTaskSensor(SailPointSensor):
     once and in the order of the ids, where a list of ids was given. All of them are asked for in one request.
 
     Fails at once, and without retry, when one of them ended otherwise, since an ended task never changes;
-    when the tenant doesn't know one of them; and when it refuses the request (400, 401, 403). Whatever
-    may pass (no connection, 429, 5xx) is waited out until ``timeout``. ``soft_fail`` makes each of these
+    when the tenant doesn't know one of them; and when it refuses the request (400, 401, 403). Transient
+    errors (no connection, 429, 5xx) are waited out until ``timeout``. ``soft_fail`` makes each of these
     a skip.
 
     The status is read with ``GET /task-status``, see
@@ -51,14 +51,14 @@ class SailPointTaskSensor(SailPointSensor):
 
     :param task_status_id: SailPoint's id of the task, or several of them (templated)
     :param accepted_statuses: the completion statuses that open the gate, of ``SUCCESS WARNING ERROR
-        TERMINATED TEMPERROR``; ``None`` for whatever status is set, even one that nobody knows
+        TERMINATED TEMPERROR``; ``None`` for any status, even an unknown one
     :param sailpoint_conn_id: the Airflow connection (templated)
     :param api_version: ``beta``, ``v2024``, ``v2025``, ``v2026`` or ``v1``; ``None`` for the connection's
         (templated)
-    :param not_found_grace: for how long after the first look, in seconds or as a ``timedelta``, a task may
+    :param not_found_grace: for how long after the first poll, in seconds or as a ``timedelta``, a task may
         be unknown to the tenant, which needs a moment to show one that was just started
     :param deferrable: wait in the triggerer, where all gates of a connection share their requests and none
-        holds a worker slot; ``poke_interval`` is then the longest that a look may take to come
+        holds a worker slot; ``poke_interval`` is then the maximum between two polls
     :param start_from_trigger: start in the triggerer too, without a process on a worker (Airflow 3.3). Needs
         ``deferrable``. Arguments may be literals and templates of what is known when the DAG run starts, such
         as ``{{ params.x }}``, ``{{ dag_run.conf['x'] }}``, ``{{ var.value.x }}``, or
@@ -70,10 +70,10 @@ class SailPointTaskSensor(SailPointSensor):
         so does a success when the task has ``outlets``, ``on_success_callback``, ``on_skipped_callback``,
         ``multiple_outputs``, ``map_index_template`` or ``post_execute``, when a task is mapped over its
         result, and when a plugin listens to tasks that succeed
-    :raises ValueError: a literal argument can't be right, when the DAG is parsed
+    :raises ValueError: a literal argument is invalid, when the DAG is parsed
     :raises SailPointTaskFailedError: a task ended with a status that isn't accepted
     :raises SailPointTaskNotFoundError: the tenant doesn't know a task
-    :raises SailPointRequestError: the tenant refuses the request, or a rendered argument can't be right
+    :raises SailPointRequestError: the tenant refuses the request, or a rendered argument is invalid
     """
 
     template_fields: Sequence[str] = ("task_status_id", "sailpoint_conn_id", "api_version")
@@ -154,11 +154,11 @@ class SailPointAggregationSensor(SailPointSensor):
     dag_run.run_after }}"``. SailPoint keeps 90 days.
 
     Fails at once, and without retry, when an aggregation ended otherwise, unless ``if_failed`` says so; when
-    the tenant doesn't know a source; and when it refuses the request (400, 401, 403). Whatever may pass (no
-    connection, 429, 5xx) is waited out until ``timeout``. ``soft_fail`` makes each of these a skip.
+    the tenant doesn't know a source; and when it refuses the request (400, 401, 403). Transient errors (no
+    connection, 429, 5xx) are waited out until ``timeout``. ``soft_fail`` makes each of these a skip.
 
     Read with ``GET /task-status``, see https://developer.sailpoint.com/docs/api/v2026/get-task-status-list,
-    filtered by ``sourceId``: all sources that are due are asked for together. The kind is told from the
+    filtered by ``sourceId``: all sources that are due are asked for together. The kind is read from the
     tasks' names.
 
     :param source_id: SailPoint's id of the source, or several of them (templated)
@@ -168,7 +168,7 @@ class SailPointAggregationSensor(SailPointSensor):
     :param launched_after: when an aggregation that counts was launched at the earliest: an aware ``datetime``
         or ISO 8601 with a time zone (templated)
     :param accepted_statuses: the completion statuses that open the gate, of ``SUCCESS WARNING ERROR
-        TERMINATED TEMPERROR``; ``None`` for whatever status is set, even one that nobody knows
+        TERMINATED TEMPERROR``; ``None`` for any status, even an unknown one
     :param if_failed: what to do when an aggregation ended otherwise: ``fail``, or ``wait_for_next``
     :param retry_grace: for how long after a ``TEMPERROR``, in seconds or as a ``timedelta``, SailPoint's own
         retry is waited for to be launched
@@ -178,10 +178,10 @@ class SailPointAggregationSensor(SailPointSensor):
     :param deferrable: as in :class:`SailPointTaskSensor`
     :param start_from_trigger: as in :class:`SailPointTaskSensor`
     :param end_from_trigger: as in :class:`SailPointTaskSensor`
-    :raises ValueError: a literal argument can't be right, when the DAG is parsed
+    :raises ValueError: a literal argument is invalid, when the DAG is parsed
     :raises SailPointTaskFailedError: an aggregation ended with a status that isn't accepted
     :raises SailPointSourceNotFoundError: the tenant doesn't know a source, or knows several of a name
-    :raises SailPointRequestError: the tenant refuses the request, or a rendered argument can't be right
+    :raises SailPointRequestError: the tenant refuses the request, or a rendered argument is invalid
     """
 
     template_fields: Sequence[str] = (
