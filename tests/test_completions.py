@@ -261,7 +261,7 @@ def test_leaves_out_entries_that_can_not_be_used(name: str, key: str, second: An
 def test_each_completion_is_found_once(
     lives: list[tuple[int, int, int | None]], polls: list[tuple[int, bool]], begin: int
 ) -> None:
-    """In whatever order tasks are created, shown and ended; after an update that was lost too."""
+    """In any order in which tasks are created, shown and ended, and after updates that were lost."""
 
     def at(now: int, cursor: Cursor | None) -> Snapshot:
         shown = {

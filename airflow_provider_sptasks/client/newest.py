@@ -27,7 +27,7 @@ class Collector(Protocol):
         """Take in tasks of any source."""
 
     def unfinished(self, source_ids: Sequence[str], reached: datetime) -> Sequence[str]:
-        """Return of which sources older tasks must be read than those created at a time."""
+        """Return the sources of which older tasks must be read than those created at a time."""
 
 
 def newest_aggregations(

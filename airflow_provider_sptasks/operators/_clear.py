@@ -124,14 +124,12 @@ class SailPointClearPendingTasksOperator(BaseOperator):
     def _check_literals(self) -> None:
         if not self._given:
             raise ValueError(
-                f"No selector is given, so every pending task of the tenant would be cleared. "
+                "No selector is given, so every pending task would be cleared. "
                 f"Give one of {', '.join(SELECTORS)}."
             )
         for name in self._given:
             if getattr(self, name) is None:
-                raise ValueError(
-                    f"{name} is None, so nothing is selected by it. Leave it out if that is meant."
-                )
+                raise ValueError(f"{name} is None, so nothing is selected. Leave it out if that is meant.")
             if name in CHECKS:
                 check_literals(getattr(self, name), name, CHECKS[name])
         check_flag(self._dry_run, "dry_run")
@@ -176,7 +174,10 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         results = self._results(
             lambda note: self._clear(client, selectors, completion_status, stop, note), stop
         )
-        table = self._table(results)
+        from airflow_provider_sptasks.operators._clear_table import counts, table_of
+
+        table = table_of(results, dry_run=self._dry_run)
+        self.log.info("Result: %s", counts(table))
         if failed := table["failed"]:
             context["ti"].xcom_push(key="return_value", value=table)
             raise SailPointClearError(
@@ -296,26 +297,3 @@ class SailPointClearPendingTasksOperator(BaseOperator):
             if datetime.now(UTC) - started <= self.older_than:
                 return f"it was launched at {started.isoformat(timespec='seconds')}"
         return None
-
-    def _table(self, results: Sequence[ClearResult]) -> dict[str, Any]:
-        from airflow_provider_sptasks.client.clearing import ClearOutcome
-
-        table: dict[str, Any] = {"dry_run": self._dry_run}
-        table |= {outcome.value: [] for outcome in ClearOutcome}
-        for each in results:
-            table[each.outcome.value].append(_row(each))
-        counts = ", ".join(f"{len(table[outcome])} {outcome.replace('_', ' ')}" for outcome in ClearOutcome)
-        self.log.info("Result: %s", counts)
-        return table
-
-
-def _row(result: ClearResult) -> dict[str, Any]:
-    fields = result.status.to_json() if result.status else {}
-    row = {
-        "id": result.task_status_id,
-        "uniqueName": fields.get("uniqueName"),
-        "source": result.status.source_name if result.status else None,
-        "launched": fields.get("launched"),
-        "completionStatus": fields.get("completionStatus"),
-    }
-    return row | {"error": result.error} if result.error else row

@@ -1,4 +1,4 @@
-"""Starting an aggregation once, whatever is lost on the way."""
+"""Starter an aggregation once, whatever is lost on the way."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tenacity import wait_fixed
 from airflow_provider_sptasks.client import RetryPolicy, SourcesClient, TaskKind, TaskStatusClient, starting
 from airflow_provider_sptasks.client.clearing import StoppedError
 from airflow_provider_sptasks.client.errors import (
-    AggregationRunningError,
     AmbiguousError,
     ForbiddenError,
     ServerError,
     UploadError,
 )
-from airflow_provider_sptasks.client.starting import How, IfRunning, Intent, Outcome, Starting, clear_record
+from airflow_provider_sptasks.client.intent import Intent, Outcome, StartResult
+from airflow_provider_sptasks.client.starting import IfRunning, Starter, clear_record
 from airflow_provider_sptasks.emulator import Emulator, LoggedRequest
 from tests.client.conftest import Connect, api_requests
 
@@ -30,13 +30,13 @@ SOURCE = "a" * 32
 HASTY = RetryPolicy(deadline=20, wait=wait_fixed(0.01))
 every_version = pytest.mark.parametrize("version", ["beta", "v2024", "v2025", "v2026", "v1"])
 
-Start = Callable[..., Starting]
+Start = Callable[..., Starter]
 
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "SHOWS_WITHIN", 0.4)
-    monkeypatch.setattr(starting, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(starting, "SHOWS_WITHIN_SECONDS", 0.4)
+    monkeypatch.setattr(starting, "FIRST_PAUSE_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def start(connect: Connect, emulator: Emulator, notes: list[Intent | None]) -> S
     """Make what starts account aggregations of a source whose aggregations don't end."""
     emulator.add_source("Active Directory", SOURCE, duration=None)
 
-    def make(version: str = "v1", client: TaskStatusClient | None = None, **kwargs: Any) -> Starting:
+    def make(version: str = "v1", client: TaskStatusClient | None = None, **kwargs: Any) -> Starter:
         client = client or connect(version, retry=HASTY)
         given: dict[str, Any] = {
             "source_id": SOURCE,
@@ -61,7 +61,7 @@ def start(connect: Connect, emulator: Emulator, notes: list[Intent | None]) -> S
             "stop": threading.Event(),
             "note": notes.append,
         } | kwargs
-        return Starting(client, SourcesClient(client.transport), **given)
+        return Starter(client, SourcesClient(client.transport), **given)
 
     return make
 
@@ -84,12 +84,12 @@ class TestOnce:
         old = add(emulator, launched=-60, duration=1)
         add(emulator, launched=-50, duration=1, kind="entitlements")
         outcome = start(version).run()
-        assert [outcome] == [Outcome(How.STARTED, task_id) for task_id in started(emulator)]
+        assert [outcome] == [Outcome(StartResult.STARTED, each, is_own=True) for each in started(emulator)]
         before, after = notes
         assert before is not None
         assert after is not None
         assert (before.task_status_id, after.task_status_id) == (None, outcome.task_status_id)
-        assert before.known == {old}
+        assert old in before.known
 
     @pytest.mark.parametrize(
         "fault",
@@ -110,7 +110,7 @@ class TestOnce:
         outcome = start(version).run()
         assert started(emulator) == [outcome.task_status_id]
         taken = fault.get("kind") in ("drop_after", "truncate")
-        assert outcome.how is (How.FOUND if taken else How.STARTED)
+        assert outcome.result is (StartResult.FOUND if taken else StartResult.STARTED)
         assert len(posts(emulator)) == (1 if taken else 2)
 
 
@@ -123,10 +123,10 @@ def test_the_note_is_made_before_anything_is_sent(start: Start, emulator: Emulat
 def test_a_time_out_before_the_tenant_takes_it(
     start: Start, connect: Connect, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starting, "SHOWS_WITHIN", 10.0)
+    monkeypatch.setattr(starting, "SHOWS_WITHIN_SECONDS", 10.0)
     emulator.fail(kind="delay", delay=1.5, method="POST", times=1)
     outcome = start(client=connect(retry=HASTY, timeout=0.5)).run()
-    assert outcome.how is How.FOUND
+    assert outcome.result is StartResult.FOUND
     assert started(emulator) == [outcome.task_status_id]
 
 
@@ -147,7 +147,7 @@ def test_one_that_shows_only_when_it_is_in_the_way(start: Start, emulator: Emula
     thread.start()
     outcome = start(note=blind).run()
     thread.join()
-    assert outcome.how is How.FOUND
+    assert outcome.result is StartResult.FOUND
     assert started(emulator) == [outcome.task_status_id]
     assert len(posts(emulator)) == 2
 
@@ -157,7 +157,7 @@ def test_what_the_schedule_launched_before_is_not_taken_for_it(start: Start, emu
         add(emulator, launched=-60 * minutes, duration=1)
     emulator.fail(kind="drop", method="POST", times=1)
     outcome = start().run()
-    assert outcome.how is How.STARTED
+    assert outcome.result is StartResult.STARTED
     assert started(emulator) == [outcome.task_status_id]
 
 
@@ -166,38 +166,40 @@ def test_clocks_that_differ(start: Start, emulator: Emulator, seconds: float) ->
     emulator.clock.advance(seconds)
     add(emulator, launched=-60, duration=1)
     emulator.fail(kind="drop_after", method="POST", times=1)
-    assert start().run() == Outcome(How.FOUND, started(emulator)[0])
+    assert start().run() == Outcome(StartResult.FOUND, started(emulator)[0], is_own=True)
 
 
 class TestWhileAnotherRuns:
     @pytest.mark.parametrize("kind", ["accounts", "entitlements"])
     def test_wait(self, start: Start, emulator: Emulator, notes: list[Intent | None], kind: str) -> None:
         running = add(emulator, launched=-60, duration=None, kind=kind)
-        assert start().run() == Outcome(How.BLOCKED, running)
+        assert start().run() == Outcome(StartResult.BLOCKED, running)
         assert notes[-1] is None
         emulator.complete(running, "ERROR")
         outcome = start().run()
-        assert outcome.how is How.STARTED
+        assert outcome.result is StartResult.STARTED
         assert started(emulator) == [outcome.task_status_id]
 
     def test_attach(self, start: Start, emulator: Emulator, notes: list[Intent | None]) -> None:
         running = add(emulator, launched=-60, duration=None)
-        outcome = Outcome(How.ATTACHED, running)
+        outcome = Outcome(StartResult.ATTACHED, running)
         assert start(if_running=IfRunning.ATTACH).run() == outcome
         assert started(emulator) == []
         assert start(if_running=IfRunning.ATTACH).run(notes[-1]) == outcome
 
     def test_another_kind_is_not_attached_to(self, start: Start, emulator: Emulator) -> None:
         running = add(emulator, launched=-60, duration=None, kind="entitlements")
-        assert start(if_running=IfRunning.ATTACH).run() == Outcome(How.BLOCKED, running)
+        assert start(if_running=IfRunning.ATTACH).run() == Outcome(StartResult.BLOCKED, running)
 
     @pytest.mark.parametrize("if_running", [IfRunning.FAIL, IfRunning.SKIP])
     def test_fail_and_skip(
         self, start: Start, emulator: Emulator, notes: list[Intent | None], if_running: IfRunning
     ) -> None:
-        add(emulator, launched=-60, duration=None)
-        with pytest.raises(AggregationRunningError):
-            start(if_running=if_running).run()
+        running = add(emulator, launched=-60, duration=None)
+        outcome = start(if_running=if_running).run()
+        assert outcome == Outcome(StartResult.BLOCKED, running)
+        assert outcome.task is not None
+        assert outcome.task.source_name == "Active Directory"
         assert notes[-1] is None
         assert len(posts(emulator)) == 1
 
@@ -205,7 +207,7 @@ class TestWhileAnotherRuns:
     def test_ones_own_is_not_another(self, start: Start, emulator: Emulator, if_running: IfRunning) -> None:
         emulator.fail(kind="drop_after", method="POST", times=1)
         outcome = start(if_running=if_running).run()
-        assert outcome == Outcome(How.FOUND, started(emulator)[0])
+        assert outcome == Outcome(StartResult.FOUND, started(emulator)[0], is_own=True)
 
     def test_one_that_can_not_be_seen(self, start: Start, emulator: Emulator) -> None:
         running = add(emulator, launched=-60, duration=None)
@@ -220,7 +222,7 @@ class TestWhileAnotherRuns:
         thread.start()
         outcome = start().run()
         thread.join()
-        assert outcome.how is How.STARTED
+        assert outcome.result is StartResult.STARTED
         assert started(emulator) == [outcome.task_status_id]
 
     def test_until_the_deadline(self, start: Start, emulator: Emulator) -> None:
@@ -235,7 +237,7 @@ class TestWhileAnotherRuns:
 class TestAfterAnEarlierAttempt:
     def test_that_knew_the_id(self, start: Start, emulator: Emulator) -> None:
         earlier = Intent(SOURCE, TaskKind.ACCOUNTS, datetime.now(UTC), task_status_id="x")
-        assert start().run(earlier) == Outcome(How.FOUND, "x")
+        assert start().run(earlier) == Outcome(StartResult.FOUND, "x")
         assert api_requests(emulator) == []
 
     @pytest.mark.parametrize("most", [1, 2])
@@ -256,7 +258,7 @@ class TestAfterAnEarlierAttempt:
         with pytest.raises(Killed):
             start(note=note).run()
         outcome = start().run(Intent.from_json(json.loads(kept[-1])))
-        assert outcome.how is How.FOUND
+        assert outcome.result is StartResult.FOUND
         assert started(emulator) == [outcome.task_status_id]
 
     def test_takes_the_first_that_is_new(self, start: Start, emulator: Emulator) -> None:
@@ -266,21 +268,21 @@ class TestAfterAnEarlierAttempt:
         add(emulator, launched=-450, duration=1, kind="entitlements")
         since = datetime.now(UTC) - timedelta(seconds=600)
         earlier = Intent(SOURCE, TaskKind.ACCOUNTS, since, frozenset({known}))
-        assert start().run(earlier) == Outcome(How.FOUND, first)
+        assert start().run(earlier) == Outcome(StartResult.FOUND, first)
 
     def test_takes_the_newest_where_it_can_only_guess(self, start: Start, emulator: Emulator) -> None:
         add(emulator, launched=-400, duration=1)
         newest = add(emulator, launched=-300, duration=1)
         since = datetime.now(UTC) - timedelta(seconds=600)
         earlier = Intent(SOURCE, TaskKind.ACCOUNTS, since, exact=False)
-        assert start().run(earlier) == Outcome(How.FOUND, newest)
+        assert start().run(earlier) == Outcome(StartResult.FOUND, newest)
 
     @pytest.mark.parametrize("exact", [True, False])
     def test_starts_where_there_is_nothing(self, start: Start, emulator: Emulator, exact: bool) -> None:
         add(emulator, launched=-900, duration=1)
         since = datetime.now(UTC) - timedelta(seconds=600)
         outcome = start().run(Intent(SOURCE, TaskKind.ACCOUNTS, since, exact=exact))
-        assert outcome.how is How.STARTED
+        assert outcome.result is StartResult.STARTED
         assert started(emulator) == [outcome.task_status_id]
 
 

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -180,6 +181,18 @@ class TestSize:
         emulator.clear_faults()
         emulator.add_task(ID)
         assert client.get(ID).id == ID
+
+    def test_is_not_unpacked_any_further(self, connect: Connect, emulator: Emulator) -> None:
+        """Some 60 KB, which are read at once, hold 60 MB."""
+        emulator.fail(200, body=packed(b" " * 60_000_000, 1), headers=GZIPPED)
+        client = connect(max_answer_mb=1, retry=ONCE)
+        tracemalloc.start()
+        try:
+            with pytest.raises(UnexpectedPayloadError, match="more than max_answer_mb"):
+                client.get(ID)
+            assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        finally:
+            tracemalloc.stop()
 
     def test_an_answer_of_the_largest_size_is_read(self, connect: Connect, emulator: Emulator) -> None:
         body = json.dumps(TASK).encode()

@@ -40,7 +40,7 @@ from airflow_provider_sptasks.exceptions import (
     SailPointTaskNotFoundError,
 )
 from airflow_provider_sptasks.links import SailPointAggregationLink
-from airflow_provider_sptasks.operators import _start
+from airflow_provider_sptasks.operators import _start_run
 from airflow_provider_sptasks.operators.sailpoint import SailPointStartAggregationOperator
 from airflow_provider_sptasks.triggers.sailpoint import SailPointStartedTaskTrigger, SailPointTaskTrigger
 from tests.conftest import CONNECTION, ROOT
@@ -109,9 +109,9 @@ class Task:
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "SHOWS_WITHIN", 0.4)
-    monkeypatch.setattr(starting, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr("airflow_provider_sptasks.triggers._poller.SHORTEST_ROUND", 0.1)
+    monkeypatch.setattr(starting, "SHOWS_WITHIN_SECONDS", 0.4)
+    monkeypatch.setattr(starting, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_provider_sptasks.triggers._connection.SHORTEST_ROUND_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ class TestOutcomes:
     def test_one_that_is_forgotten(
         self, tenant: Emulator, source: str, mode: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_start, "NOT_FOUND_GRACE", 0.3)
+        monkeypatch.setattr(_start_run, "NOT_FOUND_GRACE", timedelta(seconds=0.3))
         task = Task()
         started_once = run(task, wait_for_completion=False)
         tenant.clock.advance(91 * 86_400)
@@ -308,7 +308,7 @@ class TestRefusals:
         assert posts(tenant) == 0
 
     def test_a_file_that_is_not_there(self, tenant: Emulator, source: str, tmp_path: Path) -> None:
-        with pytest.raises(SailPointStartError, match=r"No aggregation was started.*can't be read"):
+        with pytest.raises(SailPointStartError, match=r"Nothing was started.*can't be read"):
             run(file=str(tmp_path / "none.csv"))
         assert posts(tenant) == 0
 
@@ -426,14 +426,21 @@ class Mortal(Store):
         return store
 
 
+def polled(tenant: Emulator, task_status_id: str = "") -> int:
+    """How often a task that was started, or one in particular, has been polled."""
+    filters = [request.query.get("filters", "") for request in tenant.requests]
+    return sum(each.startswith("id in") and task_status_id in each for each in filters)
+
+
 class TestLog:
     def test_logs_progress(self, tenant: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
         tenant.add_source("Active Directory", SOURCE, duration=2)
         status = run()
         log = capsys.readouterr().out
-        assert f"Started accounts aggregation {status['id']}" in log
-        assert f"Account aggregation {status['id']}: ACCOUNTS_COLLECTED" in log
-        assert f"({status['id']}) ended with SUCCESS" in log
+        name = "Cloud Account Aggregation of Active Directory"
+        assert f"was started (task {status['id']})" in log
+        assert f"{name}: ACCOUNTS_COLLECTED" in log
+        assert f"{name} ended with SUCCESS" in log
 
     @pytest.mark.parametrize("status", [403, 404, 500])
     def test_progress_that_can_not_be_had_is_no_failure(self, tenant: Emulator, status: int) -> None:
@@ -441,8 +448,7 @@ class TestLog:
         tenant.fail(status, path="/account-aggregations/*")
         run()
         asked = sum(request.path.startswith("/account-aggregations/") for request in tenant.requests)
-        polls = sum(request.path.startswith("/task-status/v1/") for request in tenant.requests)
-        assert 1 <= asked <= polls
+        assert 1 <= asked <= polled(tenant)
         assert status != 403 or asked == 1
 
 
@@ -452,9 +458,8 @@ class TestKilling:
         tenant.add_source("Active Directory", SOURCE, duration=None)
         task = Task()
         start = operator(clear_on_kill=clear_on_kill)
-        path = "/task-status/v1/"
         with (
-            when(lambda: any(r.path.startswith(path) for r in tenant.requests), start.on_kill),
+            when(lambda: polled(tenant) > 0, start.on_kill),
             pytest.raises(SailPointStartError, match="The task was stopped"),
         ):
             start.execute(task.context())
@@ -463,12 +468,30 @@ class TestKilling:
         assert task.store is not None
         assert bool(task.store.kept) is not clear_on_kill, "what is given up is not attached to"
 
+    @pytest.mark.parametrize("slow", ["/oauth/token", "/task-status/v1"])
+    def test_nothing_is_sent_after_it(self, tenant: Emulator, source: str, slow: str) -> None:
+        """FAULTS A1: the token, or the list of what there is, is still on its way."""
+        tenant.fail(kind="delay", path=slow, delay=1.0, times=1)
+        start = operator()
+
+        def kill() -> None:
+            time.sleep(0.4)
+            start.on_kill()
+
+        with (
+            when(lambda: start._run is not None, kill),
+            pytest.raises(SailPointStartError, match="The task was stopped"),
+        ):
+            start.execute(Task().context())
+        time.sleep(1.2)  # the answer comes
+        assert started(tenant) == []
+        assert not [request for request in tenant.requests if request.path.endswith("/load-accounts")]
+
     def test_what_another_client_started_is_not_cleared(self, tenant: Emulator, source: str) -> None:
         other = tenant.add_task(source_id=source, duration=None)
         start = operator(clear_on_kill=True, if_running="attach")
-        path = f"/task-status/v1/{other.id}"
         with (
-            when(lambda: any(r.path == path for r in tenant.requests), start.on_kill),
+            when(lambda: polled(tenant, other.id) > 0, start.on_kill),
             pytest.raises(SailPointStartError),
         ):
             start.execute(Task().context())
@@ -481,7 +504,7 @@ class TestKilling:
         tenant.fail(403, method="PATCH")
         start = operator(clear_on_kill=True)
         with (
-            when(lambda: any("/task-status/v1/" in r.path for r in tenant.requests), start.on_kill),
+            when(lambda: polled(tenant) > 0, start.on_kill),
             pytest.raises(SailPointStartError, match="goes on in SailPoint"),
         ):
             start.execute(Task().context())
@@ -498,7 +521,7 @@ class TestKilling:
         try:
             with (
                 when(
-                    lambda: any("/task-status/v1/" in r.path for r in tenant.requests),
+                    lambda: polled(tenant) > 0,
                     lambda: os.kill(os.getpid(), signal.SIGTERM),
                 ),
                 pytest.raises(SailPointStartError),
@@ -603,7 +626,7 @@ for thread in threads:
 def test_200_faulted_starts_are_200_aggregations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("airflow_provider_sptasks.client.pacing.WINDOW", 0.2)
     # Long enough for those that the tenant takes when the client has given up.
-    monkeypatch.setattr(starting, "SHOWS_WITHIN", 5.0)
+    monkeypatch.setattr(starting, "SHOWS_WITHIN_SECONDS", 5.0)
     with Emulator(rate_limit=None) as tenant:
         monkeypatch.setenv(CONNECTION, f"{tenant.connection_uri}/?timeout=1")
         sources = [f"{number:032x}" for number in range(200)]

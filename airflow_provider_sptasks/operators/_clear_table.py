@@ -1,0 +1,44 @@
+"""The table that the operator that clears tasks returns: what became of each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow_provider_sptasks.client.clearing import ClearOutcome, ClearResult
+
+
+def table_of(results: Sequence[ClearResult], *, dry_run: bool) -> dict[str, Any]:
+    """
+    Make the table, as plain JSON.
+
+    :param results: what became of each task
+    :param dry_run: whether nothing was to be cleared
+    :return: ``dry_run``, and for each outcome the list of its tasks
+    """
+    table: dict[str, Any] = {"dry_run": dry_run}
+    table |= {outcome.value: [] for outcome in ClearOutcome}
+    for each in results:
+        table[each.outcome.value].append(_row(each))
+    return table
+
+
+def counts(table: Mapping[str, Any]) -> str:
+    """
+    Say for a person how many tasks each outcome had.
+
+    :param table: made by :func:`table_of`
+    """
+    return ", ".join(f"{len(table[outcome])} {outcome.replace('_', ' ')}" for outcome in ClearOutcome)
+
+
+def _row(result: ClearResult) -> dict[str, Any]:
+    fields = result.status.to_json() if result.status else {}
+    row = {
+        "id": result.task_status_id,
+        "uniqueName": fields.get("uniqueName"),
+        "source": result.status.source_name if result.status else None,
+        "launched": fields.get("launched"),
+        "completionStatus": fields.get("completionStatus"),
+    }
+    return row | {"error": result.error} if result.error else row
