@@ -25,7 +25,7 @@ UV := .venv/bin/uv --quiet
 INSTALL := $(UV) pip install --constraints constraints.txt --build-constraints constraints.txt
 
 help:
-	@echo "make demo     show gates, a DAG that starts when data is fresh, and a stuck task being cleared, in a"
+	@echo "make demo     show sensors, a DAG that starts when data is fresh, and a stuck task being cleared, in a"
 	@echo "              real Airflow, with no tenant"
 	@echo "              (KEEP=1 leaves it running, to look around in Airflow's UI)"
 	@echo "make test     lint, types and tests (PYTEST_ARGS='-k sensor' for some of them)"

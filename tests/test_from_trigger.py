@@ -238,7 +238,7 @@ def test_too_many_gates_in_a_dag_are_warned_of_once(
         line for line in capsys.readouterr().out.splitlines() if "gates that start in the triggerer" in line
     ]
     assert len(logged) == 1
-    assert "DAG 'large' has 6 gates that start in the triggerer and 7 tasks" in logged[0]
+    assert "DAG 'large' has 6 sensors that start in the triggerer and 7 tasks" in logged[0]
 
 
 def test_a_gate_in_no_dag_is_not_too_many() -> None:

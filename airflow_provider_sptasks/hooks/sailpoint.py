@@ -52,7 +52,7 @@ class SailPointHook(BaseHook):
     * Client ID (login) and Client Secret (password): of a personal access token for what clears tasks
     * extra, all optional: ``api_version``, ``token_url`` (at the tenant or in one of SailPoint's domains),
       ``timeout`` (seconds), ``verify`` (whether TLS is verified, or the path of a CA bundle), ``proxies``
-      (URLs by scheme), ``requests_per_10s``, ``poll_share`` (of SailPoint's limit, for deferred gates),
+      (URLs by scheme), ``requests_per_10s``, ``poll_share`` (of SailPoint's limit, for deferred sensors),
       ``max_answer_mb`` (megabytes of an answer)
 
     :param sailpoint_conn_id: the Airflow connection

@@ -68,7 +68,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         the case (templated)
     :param older_than: only tasks that were launched longer ago than that
     :param completion_status: the status to set; ``Error`` is the documented one (templated)
-    :param allow_success: allow ``SUCCESS`` and ``WARNING``, which open every gate that waits on the task
+    :param allow_success: allow ``SUCCESS`` and ``WARNING``, with which all sensors on the task succeed
     :param dry_run: only report what would be cleared
     :param max_tasks: with more matches than that nothing is cleared, and the task fails
     :param sailpoint_conn_id: the Airflow connection (templated)
@@ -150,7 +150,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
             raise ValueError(f"{name} {text!r} is unknown to SailPoint. The documented one is 'Error'.")
         if status in OPENS_GATES and not self.allow_success:
             raise ValueError(
-                f"{name} {text!r} would open every gate that waits on the task. "
+                f"{name} {text!r} would let all sensors on the task succeed. "
                 "Use 'Error', or set allow_success=True if that is meant."
             )
         return text
