@@ -25,7 +25,7 @@ UV := .venv/bin/uv --quiet
 INSTALL := $(UV) pip install --constraints constraints.txt --build-constraints constraints.txt
 
 help:
-	@echo "make demo     show gates, a DAG that starts when data is fresh, and a stuck task being cleared, in a"
+	@echo "make demo     show sensors, a DAG that starts when data is fresh, and a stuck task being cleared, in a"
 	@echo "              real Airflow, with no tenant"
 	@echo "              (KEEP=1 leaves it running, to look around in Airflow's UI)"
 	@echo "make test     lint, types and tests (PYTEST_ARGS='-k sensor' for some of them)"
@@ -53,7 +53,7 @@ bench: $(BENCHMARKS_INSTALLED) $(SDK1_INSTALLED) $(SDK2_INSTALLED)
 	SAILPOINT_SDK2_PYTHON="$(CURDIR)/.venv-sdk2/bin/python" \
 	.venv/bin/python -m benchmarks
 
-# Pins anew what pyproject.toml asks for, for every Python that is supported.
+# Pins again what pyproject.toml asks for, for every Python that is supported.
 constraints: $(INSTALLED)
 	@printf '%s\n' apache-airflow==3.3.2 hatchling uv | $(UV) pip compile --universal --python-version 3.11 \
 	  --upgrade --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt \

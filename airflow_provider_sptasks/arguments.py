@@ -33,7 +33,7 @@ def check_literals(value: object, name: str, check: Check) -> None:
     :param value: an argument that takes one or several texts
     :param name: the argument's name, for the error
     :param check: checks one text, and gets the name too
-    :raises ValueError: a literal can't be right
+    :raises ValueError: a literal is invalid
     """
     if isinstance(value, (Iterator, Set)):
         raise ValueError(f"{name} is a {type(value).__name__}, which has no lasting order. Give a list.")
@@ -171,7 +171,7 @@ def texts(value: object, name: str, check: Check) -> list[str]:
     :param name: the argument's name, for the error
     :param check: checks one text, and gets the name too
     :return: the texts, each once, in the order given
-    :raises ValueError: one can't be right
+    :raises ValueError: one is invalid
     """
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
         return list(dict.fromkeys(check(each, name) for each in value))

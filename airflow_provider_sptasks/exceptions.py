@@ -5,7 +5,7 @@ What the tasks of this provider raise.
   + SailPointTaskFailedError: a task of SailPoint ended, and not as the sensor accepts
   + SailPointTaskNotFoundError: the tenant doesn't know the task
   + SailPointSourceNotFoundError: the tenant doesn't know the source, or knows several of its name
-  + SailPointRequestError: the tenant refuses the request, or an argument can't be right
+  + SailPointRequestError: the tenant refuses the request, or an argument is invalid
 * AirflowException
   + SailPointClearError: not all of the selected tasks could be cleared, or too many were selected
   + SailPointStartError: an aggregation was not started, or the task that waits for it was stopped

@@ -1,4 +1,4 @@
-"""Whether a gate may start, or end, in the triggerer, without a process on a worker. Decided without I/O."""
+"""Whether a sensor may start, or end, in the triggerer, without a process on a worker. No I/O."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ AT_THE_END = {
     "post_execute": "_post_execute_hook",
     "the DAG's result": "returns_dag_result",
 }
-# So many gates that start in the triggerer, times tasks of their DAG, cost it some 150 MB while they start.
+# That many starts in the triggerer, times tasks of their DAG, cost it some 150 MB while they start.
 MOST_COPIES = 40_000
 TASK_INSTANCE = frozenset({"ti", "task_instance"})
 
@@ -62,7 +62,7 @@ def airflow_can() -> bool:
 
 def why_not_start(operator: BaseOperator) -> str | None:
     """
-    Say why a gate has to start on a worker.
+    Say why a sensor has to start on a worker.
 
     :param operator: the operator, with its templated arguments as they stand in the DAG file
     :return: the reason, for a person; ``None`` where there is none
@@ -90,7 +90,7 @@ def why_not_start(operator: BaseOperator) -> str | None:
 
 def too_many(operator: BaseOperator) -> str | None:
     """
-    Say what is wrong with a DAG in which a gate is the first of too many that start in the triggerer.
+    Say what is wrong with a DAG in which a sensor is the first of too many that start in the triggerer.
 
     Airflow sends the triggerer a copy of the whole DAG for each of them.
 
@@ -103,15 +103,15 @@ def too_many(operator: BaseOperator) -> str | None:
     if others * (len(dag.tasks) - 1) > MOST_COPIES or (others + 1) * len(dag.tasks) <= MOST_COPIES:
         return None
     return (
-        f"DAG {dag.dag_id!r} has {others + 1} gates that start in the triggerer and {len(dag.tasks)} tasks "
+        f"DAG {dag.dag_id!r} has {others + 1} sensors that start in the triggerer and {len(dag.tasks)} tasks "
         "or more. Airflow sends a copy of the DAG for each of them, which takes memory and time. Let one "
-        "gate wait for several tasks, spread the gates over DAGs, or leave out start_from_trigger."
+        "sensor wait for several tasks, spread the sensors over DAGs, or leave out start_from_trigger."
     )
 
 
 def why_not_end(task: Any) -> str | None:
     """
-    Say why a gate that succeeds has to end on a worker: what Airflow does there only.
+    Say why a sensor that succeeds has to end on a worker: what Airflow does there only.
 
     :param task: the operator, or what Airflow's serialized DAG has of it
     :return: the reason, for a person; ``None`` where there is none
@@ -127,7 +127,7 @@ def why_not_end(task: Any) -> str | None:
 
 
 def success_is_listened_to() -> bool:
-    """Whether a plugin listens to tasks that succeed, which Airflow tells it on a worker only."""
+    """Whether a plugin listens to tasks that succeed, which Airflow notifies on a worker only."""
     from airflow.sdk.listener import get_listener_manager
 
     return bool(get_listener_manager().hook.on_task_instance_success.get_hookimpls())

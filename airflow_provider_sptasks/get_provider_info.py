@@ -79,7 +79,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "poll_share": {
                         "label": "Poll share",
-                        "description": "Part of SailPoint's limit that many deferred gates take up; "
+                        "description": "Part of SailPoint's limit that many deferred sensors take up; "
                         "0.1 where it is left empty.",
                         "schema": {"type": ["number", "null"], "minimum": 0.01, "maximum": 1},
                     },

@@ -22,10 +22,10 @@ LATENCIES = (0.0, 0.3)
 
 LOOK_UP = 10_000
 LOOK_UP_SAMPLE = 100
-MOST_LOOK_UPS = 56
+MAX_LOOKUPS = 56
 MOST_PER_TASK = 1.05
 MOST_OF_PACE = 1.10
-# Who waits longer than this was locked out: the limit itself asks for 10 seconds at the most.
+# Who waits longer than this was locked out: the limit itself asks for up to 10 seconds.
 LOCKED_OUT = 20.0
 
 LIMIT = RateLimit()
@@ -110,7 +110,7 @@ def _look_up() -> str:
         [each_by_itself, LOOK_UP, one_by_one, 0, one_by_one / PER_SECOND, one_by_one / len(ours)],
     ]
     head = ["", "found", "requests", "429s", f"s at {PER_SECOND:.0f} requests a second", "times ours"]
-    required: list[Cell] = ["requests", len(ours), MOST_LOOK_UPS, verdict(len(ours), MOST_LOOK_UPS)]
+    required: list[Cell] = ["requests", len(ours), MAX_LOOKUPS, verdict(len(ours), MAX_LOOKUPS)]
     return f"{table(head, rows)}\n\n{table(REQUIREMENT, [required])}"
 
 

@@ -162,7 +162,7 @@ def _memory_table(shapes: Sequence[tuple[int, int]]) -> str:
 
 
 def _peak(gates: int, in_a_dag: int) -> float:
-    """Return by how many MB the triggerer grew at the most, while all of the gates start."""
+    """Return the maximum in MB that the triggerer grew by, while all of the gates start."""
     log.info("%s gates in DAGs of %s: memory", gates, in_a_dag)
     ids = _ids(gates)
     with Emulator() as tenant:
@@ -181,7 +181,7 @@ def _peak(gates: int, in_a_dag: int) -> float:
 
 
 def _most_megabytes(airflow: Airflow) -> float:
-    """Return what the triggerer's processes took at the most until now, each at its own time."""
+    """Return the maximum that the triggerer's processes took until now, each at its own time."""
     total = 0
     for process in airflow.processes("triggerer"):
         lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()

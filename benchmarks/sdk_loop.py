@@ -1,5 +1,5 @@
 """
-Clears tasks with SailPoint's SDK 2.x as its documentation shows it: read, patch, and wait when told to.
+Clears tasks with SailPoint's SDK 2.x as its documentation shows it: read, patch, and wait as the answer says.
 
 Runs in the SDK's own environment. Input, on standard input: ``{"url", "client_id", "client_secret", "ids"}``;
 output: the seconds that it took.

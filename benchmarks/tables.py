@@ -42,7 +42,7 @@ def verdict(value: float, limit: float) -> str:
     Return whether a requirement is met.
 
     :param value: what was measured
-    :param limit: what it may be at the most
+    :param limit: its maximum
     """
     return "yes" if value <= limit else "**no**"
 

@@ -24,7 +24,7 @@ from benchmarks.tables import REQUIREMENT, Cell, table, verdict
 SIZES = (100, 1_000, 10_000)
 QUICK_SIZES = (100, 1_000)
 SOURCES = 200
-# Of the others: with a hundred waiters that is just within SailPoint's limit.
+# Of the others: with a hundred triggers that is just within SailPoint's limit.
 INTERVAL = 10.0
 LIMIT = RateLimit()
 
@@ -50,7 +50,7 @@ class Contender:
     share: float = 0.1
 
     def round_of(self, waiting: int) -> float:
-        """In how many seconds each task is looked at once, by the contender's settings."""
+        """In how many seconds each task is polled once, by the contender's settings."""
         if self.trigger != "ours":
             return INTERVAL
         return max(5.0 * min(1.0, 0.1 / self.share), math.ceil(waiting / 200) / (10 * self.share))
@@ -99,7 +99,7 @@ class Outcome:
         return float(10 * self.probe["cpu"] / self.probe["seconds"])
 
     def latency(self, part: float) -> float | None:
-        """The latency that this part of all tasks had at the most; ``None`` where fewer were seen to end."""
+        """The maximum latency of this part of all tasks; ``None`` where fewer were seen to end."""
         taken: list[float] = self.probe["latencies"]
         place = int(part * self.waiting)
         return taken[place] if place < len(taken) else None
@@ -185,7 +185,7 @@ def _wait(contender: Contender, waiting: int, delay: float = 0.0) -> Outcome:
         }
 
         def tasks() -> dict[str, Any]:
-            # All of them have to be started, and to be looked at once.
+            # All of them have to be started, and to be polled once.
             settled = 5 + waiting * 0.003 + 5 * delay
             first_end, last_end, cut = _ends(waiting)
             appear = contender.trigger == "http_sensor"
@@ -208,7 +208,7 @@ def _wait(contender: Contender, waiting: int, delay: float = 0.0) -> Outcome:
 
 
 def _ends(waiting: int) -> tuple[float, float, float]:
-    """When the first task ends, when the last one, and when nobody waits any more; in seconds."""
+    """When the first task ends, when the last one, and when no trigger waits any more; in seconds."""
     return (2, 62, 120) if waiting > 5_000 else (2, 22, 40)
 
 
@@ -296,7 +296,7 @@ def _table(outcomes: Sequence[Outcome]) -> str:
         "requests in 10 s",
         "429s",
         "CPU s a round",
-        "KB a waiter",
+        "KB each",
         "longest pause, ms",
         "by the clock, ms",
         "p50 s",
@@ -332,9 +332,7 @@ def _required(outcomes: Sequence[Outcome]) -> list[list[Cell]]:
         for each in (ours, half):
             rows += [
                 _row(each, "requests a round", each.per_10_s * each.round / 10, MOST_IN_A_ROUND),
-                _row(
-                    each, "KB a waiter beyond a sleeping one", each.probe["kb"] - floor.probe["kb"], MOST_KB
-                ),
+                _row(each, "KB each beyond a sleeping one", each.probe["kb"] - floor.probe["kb"], MOST_KB),
                 _row(each, "longest pause, ms", each.probe["pause"] * 1000, MOST_PAUSE_MS),
             ]
     return rows

@@ -48,7 +48,7 @@ class SleepingTrigger(BaseTrigger):
 
 
 class PollingTrigger(BaseTrigger):
-    """One GET for each task and look, in the manner of the dbt Cloud provider; waits as a 429 says."""
+    """One GET for each task and poll, in the manner of the dbt Cloud provider; waits as a 429 says."""
 
     def __init__(self, url: str, token: str, interval: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -127,7 +127,7 @@ class Seen:
 
 class Pauses:
     """
-    Notes for how long the event loop let nobody run: in CPU time of its thread, and by the clock.
+    Notes for how long the event loop ran one thing: in CPU time of its thread, and by the clock.
 
     By the clock, all that runs on the machine counts, and Python's garbage collector, which goes through
     all that Airflow has loaded. In CPU time it is left out: when it runs is not up to any one trigger.
@@ -180,7 +180,7 @@ async def measure(
     runner = TriggerRunner()  # type: ignore[no-untyped-call]
     seen = Seen()
     runner.events = seen  # type: ignore[assignment]
-    # The first waiter loads modules and starts threads, which no other needs.
+    # The first trigger loads modules and starts threads, which no other needs.
     await start(runner, [make(given, given["first"])], 0, float("inf"))
     await asyncio.sleep(2)
     print("ready", flush=True)
@@ -215,7 +215,7 @@ async def measure(
 
 async def start(runner: TriggerRunner, triggers: Iterable[BaseTrigger], first: int, until: float) -> int:
     """
-    Start triggers as the triggerer does: between two of them everybody else has a turn, twice.
+    Start triggers as the triggerer does: between two of them all others have a turn, twice.
 
     :param until: when to start no more, in seconds since the epoch
     :return: how many were started

@@ -5,7 +5,7 @@ Runs example DAGs as they are. ``sailpoint_gate`` waits for an aggregation that 
 job run, and so does ``sailpoint_gate_by_source``, which knows only the names of its sources and needs no
 worker; ``sailpoint_when_aggregated`` starts when the aggregation has ended. Meanwhile
 ``sailpoint_clear_stuck_aggregations`` clears one that has been stuck for days. All of it lives in ``.demo``
-and ends with this program, whose exit code tells whether it went as it should.
+and ends with this program, whose exit code says whether it went as it should.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STARTED_WITHIN = 150.0
 ENDED_WITHIN = 120.0
 
-# What a log tells beside the name of a SailPoint task, and a reader of this can do without.
+# What a log has besides the name of a SailPoint task, and a reader of this can do without.
 _SHOWN_ID = re.compile(r" \([0-9a-f]{32}\)")
 _STARTED = time.monotonic()
 
@@ -49,7 +49,7 @@ class DemoError(Exception):
 
 
 class Story:
-    """Tells what happens in a DAG run, once each: what the provider logs, and how each task ends."""
+    """Prints what happens in a DAG run, once each: what the provider logs, and how each task ends."""
 
     def __init__(self, airflow: Airflow, run: Run) -> None:
         self.run = run
@@ -58,17 +58,17 @@ class Story:
         self._ended: set[str] = set()
 
     def go_on(self) -> None:
-        """Tell what has happened since the last time."""
-        self.run = self._airflow.look(self.run)
+        """Print what has happened since the last time."""
+        self.run = self._airflow.refresh(self.run)
         dag = self.run.dag_id.removeprefix("sailpoint_")
         for task in self.run.tasks:
             if task.task_id in self._ended:
                 continue
-            told = self._lines.get(task.task_id, 0)
+            printed = self._lines.get(task.task_id, 0)
             lines = self._airflow.log(self.run, task, "airflow_provider_sptasks") if task.begun else []
-            for line in lines[told:]:
+            for line in lines[printed:]:
                 say(f"  {dag}.{task.task_id}: {_SHOWN_ID.sub('', line)}")
-            self._lines[task.task_id] = max(told, len(lines))
+            self._lines[task.task_id] = max(printed, len(lines))
             if task.ended:
                 self._ended.add(task.task_id)
                 say(f"  {dag}.{task.task_id}: {task.state} after {task.seconds:.1f} s")
@@ -101,9 +101,9 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def say(text: str = "") -> None:
     """
-    Tell the reader something, with the seconds since the start.
+    Print something, with the seconds since the start.
 
-    :param text: what to tell.
+    :param text: what to print.
     """
     sys.stdout.write(f"{time.monotonic() - _STARTED:6.1f} s  {text}\n" if text else "\n")
     sys.stdout.flush()
@@ -144,14 +144,14 @@ def _until_interrupted() -> None:
 
 def run(airflow: Airflow, emulator: Emulator) -> list[Run]:
     """
-    Run the DAGs, tell what happens, and check what came of it.
+    Run the DAGs, print what happens, and check what came of it.
 
     :param airflow: where they run.
     :param emulator: their tenant.
     """
     stuck = [str(task["id"]) for task in emulator.tasks() if _is_stuck(task)]
     for task in emulator.tasks():
-        # What the tenant runs by itself would start a DAG if it ended while somebody watches.
+        # What the tenant runs by itself would start a DAG if it ended while a watcher is there.
         if task["completionStatus"] is None and task["id"] not in stuck:
             emulator.complete(str(task["id"]))
     emulator.add_task(source="Workday", launched=-3600, duration=600)
@@ -192,10 +192,10 @@ def run(airflow: Airflow, emulator: Emulator) -> list[Run]:
 
 
 def _wait_for_the_watcher(airflow: Airflow, emulator: Emulator) -> None:
-    """Wait for its first look: what has ended before that starts no DAG."""
+    """Wait for its first poll: what has ended before that starts no DAG."""
     deadline = time.monotonic() + STARTED_WITHIN
     while not any(request.query.get("sorters") == "-created" for request in emulator.requests):
-        _require(time.monotonic() < deadline, f"nobody watches after {STARTED_WITHIN:.0f} s")
+        _require(time.monotonic() < deadline, f"no watcher after {STARTED_WITHIN:.0f} s")
         airflow.check()
         time.sleep(0.2)
 
@@ -206,7 +206,7 @@ def _follow_to_the_end(airflow: Airflow, run: Run) -> Run:
         _require(time.monotonic() < deadline, f"DAG {run.dag_id} has not ended after {ENDED_WITHIN:.0f} s")
         time.sleep(0.5)
         airflow.check()
-        run = airflow.look(run)
+        run = airflow.refresh(run)
     _require(run.state == "success", f"DAG {run.dag_id} ended as {run.state}")
     return run
 
@@ -235,7 +235,7 @@ def _require(right: bool, otherwise: str) -> None:
 
 def summarise(runs: list[Run]) -> None:
     """
-    Tell what ran.
+    Print what ran.
 
     :param runs: the DAG runs.
     """

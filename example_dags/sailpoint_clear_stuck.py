@@ -27,7 +27,7 @@ with DAG(
     schedule="0 2 * * *",
     start_date=datetime(2026, 1, 1),
     catchup=False,
-    params={"dry_run": Param(False, type="boolean", description="Only tell what would be cleared")},
+    params={"dry_run": Param(False, type="boolean", description="Only report what would be cleared")},
     tags=["sailpoint", "example"],
     doc_md=__doc__,
 ):

@@ -1,8 +1,8 @@
 """
 Gate jobs on several aggregations: each on its own, and one on all of them.
 
-Needs the connection ``sailpoint_default``. With dynamic task mapping every aggregation has a gate of its
-own, and what follows it starts as soon as that one opens. One sensor with a list opens when all of them
+Needs the connection ``sailpoint_default``. With dynamic task mapping every aggregation has a sensor of its
+own, and what follows it starts as soon as that one succeeds. One sensor with a list succeeds when all of them
 have ended, and asks for all of them in one request.
 """
 

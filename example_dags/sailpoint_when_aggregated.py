@@ -1,5 +1,5 @@
 """
-Start a DAG when aggregations complete, with no gate and no schedule of its own.
+Start a DAG when aggregations complete, with no sensor and no schedule of its own.
 
 Needs the connection ``sailpoint_default``. The asset is updated whenever account aggregations of any source
 complete with success or a warning; name sources with ``source_id=`` or ``source_name=``. What completed at

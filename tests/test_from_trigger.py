@@ -234,11 +234,11 @@ def test_too_many_gates_in_a_dag_are_warned_of_once(
         BaseOperator(task_id="other")
         for number in range(10):
             gate("abc", dag, task_id=f"gate{number}")
-    told = [
+    logged = [
         line for line in capsys.readouterr().out.splitlines() if "gates that start in the triggerer" in line
     ]
-    assert len(told) == 1
-    assert "DAG 'large' has 6 gates that start in the triggerer and 7 tasks" in told[0]
+    assert len(logged) == 1
+    assert "DAG 'large' has 6 sensors that start in the triggerer and 7 tasks" in logged[0]
 
 
 def test_a_gate_in_no_dag_is_not_too_many() -> None:

@@ -57,7 +57,7 @@ def test_a_worker_links_to_the_source(tenant: Emulator, monkeypatch: pytest.Monk
         task_id="gate", source_id=task.source_id, launched_after="2020-01-01T00:00Z"
     )
     for gate in (by_task, by_source):
-        assert link(gate) == "", "nothing is known before the first look"
+        assert link(gate) == "", "nothing is known before the first poll"
         assert not gate.poke(context())
         assert link(gate) == f"https://identity.acme.example{PAGE}{task.source_id}"
 

@@ -133,7 +133,7 @@ def test_a_token_in_an_answer_that_cannot_be_read(
 ) -> None:
     """A proxy may cut an answer short, and say that it was whole."""
     caplog.set_level(logging.DEBUG)
-    watched.tokens.append("T0ken-that-nobody-may-see")
+    watched.tokens.append("T0ken-that-is-secret")
     body = f'{{"access_token": "{watched.tokens[0]}{rest}'
     watched.emulator.fail(200, path="/oauth/token", body=body)
     with pytest.raises(SailPointError, match="that is not JSON") as caught:
@@ -150,7 +150,7 @@ def test_wrong_credentials(action: str, watched: Watched, caplog: pytest.LogCapt
     no_secret(left_behind(caught.value, caplog), watched)
 
 
-def test_nobody_there(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_server_there(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     watched.client.get(ID)
     watched.emulator.stop()

@@ -48,7 +48,7 @@ class ClientCredentialsAuth:
     :param token_url: where tokens are issued
     :param client_id: OAuth client id
     :param client_secret: its secret
-    :param on_token: told every new token before it is used, so that it can be masked in logs
+    :param on_token: gets every new token before it is used, so that it can be masked in logs
     """
 
     def __init__(

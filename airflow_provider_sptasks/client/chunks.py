@@ -20,7 +20,7 @@ class ChunkSize:
 
     Safe to share between threads.
 
-    :param clock: tells seconds, monotonic
+    :param clock: returns seconds, monotonic
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -81,7 +81,7 @@ def ids_that_fit(
     request: Callable[[ApiVersion, Sequence[str]], Request], version: ApiVersion, number: int
 ) -> int:
     """
-    Tell how many of SailPoint's usual ids fit in a request.
+    Return how many of SailPoint's usual ids fit in a request.
 
     :param request: makes the request
     :param version: the API version

@@ -102,7 +102,7 @@ class OneClearing:
         Clear it.
 
         :return: the task as it is then: cleared, or as it ended by itself after an attempt that failed
-        :raises SailPointError: the tenant refuses, or what may pass did not before the client's deadline
+        :raises SailPointError: the tenant refuses, or transient errors lasted until the client's deadline
         """
         ends_at = time.monotonic() + self._client.retry.deadline
         return self._client.retry.call(
@@ -141,7 +141,7 @@ class Clearing:
         without any task being settled
     :param completion_status: the status to set
     :param stop: set it to stop: nothing more is sent
-    :param note: told what became of each task as soon as it is known, from several threads
+    :param note: called with what became of each task as soon as it is known, from several threads
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Clearing:
 
     def run(self, tasks: Iterable[TaskStatus]) -> None:
         """
-        Clear tasks; return when what became of each was told.
+        Clear tasks; return when what became of each was noted.
 
         :param tasks: the tasks, as they were when they were selected
         :raises StoppedError: it was stopped before
@@ -199,8 +199,8 @@ class Clearing:
         wait(flow.under_way)
         flow.collect()
         flow.give_back()
-        if flow.trouble is not None and not (flow.settled and flow.trouble.retryable):
-            raise flow.trouble
+        if flow.error is not None and not (flow.settled and flow.error.retryable):
+            raise flow.error
 
     @property
     def _answer_seconds(self) -> float:
@@ -219,7 +219,7 @@ class Clearing:
         return min(max(int(self._per_second * seconds), 1), MAX_PAGE_SIZE)
 
     def _settle(self, task: TaskStatus, status: TaskStatus | None, read_at: float) -> SailPointError | None:
-        """Tell what became of a task; return why that is not known yet, where it isn't."""
+        """Note what became of a task; return why that is not known yet, where it isn't."""
         try:
             if status is None or time.monotonic() >= read_at + FRESHNESS:
                 read_at = time.monotonic()

@@ -45,7 +45,7 @@ class Flow:
         self.ready: deque[Candidate] = deque()
         self.settled = 0
         self.failures_in_a_row = 0
-        self.trouble: SailPointError | None = None
+        self.error: SailPointError | None = None
         self._todo = todo
         self._reads: dict[Future[dict[str, TaskStatus]], _Read] = {}
         self._settling: dict[Future[SailPointError | None], TaskStatus] = {}
@@ -87,7 +87,7 @@ class Flow:
         """
         Take the next tasks.
 
-        :param size: how many at the most
+        :param size: how many, as a maximum
         """
         return [self._todo.popleft() for _ in range(min(size, len(self._todo)))]
 
@@ -125,7 +125,7 @@ class Flow:
             found = future.result()
         except SailPointError as error:
             self._unsettled.extend(read.batch)
-            self.trouble = error
+            self.error = error
             self._readable = False
         else:
             self.ready.extend(Candidate(task, found.get(task.id), read.at) for task in read.batch)
@@ -136,7 +136,7 @@ class Flow:
             self.settled += 1
             self.failures_in_a_row = 0
         else:
-            self.trouble = self.trouble or problem
+            self.error = self.error or problem
             self.failures_in_a_row += 1
             self._unsettled.append(task)
 

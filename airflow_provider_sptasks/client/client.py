@@ -40,8 +40,8 @@ class TaskStatusClient:
     :param settings: the tenant and the credentials
     :param retry: how long and how often a call is tried
     :param pacer: the pace to keep; ``None`` for the one that the process shares
-    :param on_token: told every access token before it is used, so that it can be masked in logs
-    :param clock: tells seconds, monotonic
+    :param on_token: gets every access token before it is used, so that it can be masked in logs
+    :param clock: returns seconds, monotonic
     """
 
     def __init__(

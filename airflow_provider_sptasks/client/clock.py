@@ -1,4 +1,4 @@
-"""The tenant's clock, by which all times are that it tells."""
+"""The tenant's clock, by which all its times are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_sptasks.client.http import Request, Response
 if TYPE_CHECKING:
     from airflow_provider_sptasks.client.client import TaskStatusClient
 
-# Answers tell the time in whole seconds, and are under way for a while.
+# Answers have the time in whole seconds, and are under way for a while.
 PRECISION = timedelta(seconds=5)
 
 

@@ -1,4 +1,4 @@
-"""Collects the tasks of sources while they are read, and tells of which sources more must be read."""
+"""Collects the tasks of sources while they are read, and knows of which sources more must be read."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class NewestAggregations:
 
     def unfinished(self, source_ids: Sequence[str], reached: datetime) -> list[str]:
         """
-        Tell of which sources more must be read.
+        Return the sources of which more must be read.
 
         :param source_ids: the sources that were asked for, newest ``created`` first
         :param reached: the ``created`` of the last task that was read
@@ -101,7 +101,7 @@ class Launches:
         self._tasks.update((task.id, task) for task in tasks if source_of(task) in self._given)
 
     def unfinished(self, source_ids: Sequence[str], reached: datetime) -> list[str]:
-        """Tell of which sources more must be read, as :meth:`NewestAggregations.unfinished` does."""
+        """Return the sources of which more must be read, as :meth:`NewestAggregations.unfinished` does."""
         return [each for each in source_ids if reached >= self._earliest[each.casefold()] - QUEUED]
 
     def by_source(self) -> dict[str, tuple[TaskStatus, ...]]:

@@ -4,7 +4,7 @@ What can go wrong between this package and a SailPoint tenant.
 * SailPointError
   + TransportError: no answer arrived (name resolution, connection, TLS, time-out, truncated body)
   + NotSentError: the call's deadline would have passed before it could be sent
-  + AmbiguousError: what must not be sent twice was sent, and nobody knows whether the tenant acted on it
+  + AmbiguousError: what must not be sent twice was sent, and the tenant may have acted on it
   + UnexpectedPayloadError: an answer arrived that is not what the API documents
   + APIError: an answer with an error status arrived
     - BadRequestError: SailPoint's own 400, and every other 4xx of its own without a class of its own
@@ -21,7 +21,7 @@ What can go wrong between this package and a SailPoint tenant.
   + UploadError: a file can't be read, so that nothing, or not all of it, was sent
 
 A refusal counts when it is SailPoint's own. What a gateway, a firewall or a maintenance page says on the way
-tells nothing about the request, and passes.
+says nothing about the request, and passes.
 
 Every error knows whether trying again can help (``retryable``); nothing else decides that.
 """
@@ -73,9 +73,9 @@ class NotSentError(SailPointError):
 
 class AmbiguousError(SailPointError):
     """
-    What must not be sent twice was sent, and nobody knows whether the tenant acted on it.
+    What must not be sent twice was sent, and the tenant may have acted on it.
 
-    Sending it again is for those who have looked.
+    It may be sent again only after a check.
 
     :param error: what happened
     """
@@ -176,7 +176,7 @@ class RateLimitedError(APIError):
 
 
 class ServerError(APIError):
-    """5xx: the tenant, or something before it, is in trouble."""
+    """5xx: the tenant, or something before it, has an error."""
 
     retryable = True
 

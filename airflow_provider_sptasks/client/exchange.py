@@ -23,8 +23,8 @@ from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.urls import is_loopback
 
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "X-SailPoint-Experimental": "true"}
-# What may pass, unlike a CA bundle that is missing; but not a certificate that doesn't verify, or a URL that
-# is none, which are ValueErrors.
+# Transient errors, unlike a CA bundle that is missing; but not a certificate that doesn't verify, or an
+# invalid URL, which are ValueErrors.
 PASSING = (requests.RequestException, HTTPError, TimeoutError, ConnectionError, zlib.error)
 HOPELESS = (requests.exceptions.SSLError, ValueError)
 GZIP = ("gzip", "x-gzip")
@@ -120,7 +120,7 @@ class Exchange:
         coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
         what = f"{request.method} {request.path} was answered with {answer.status_code} and a body"
         if coding not in ("identity", *GZIP):
-            raise UnexpectedPayloadError(f"{what} in the coding {coding!r:.80}, which nobody asked for")
+            raise UnexpectedPayloadError(f"{what} in the coding {coding!r:.80}, which was not asked for")
         inflater = zlib.decompressobj(wbits=31) if coding in GZIP else None
         limit = int(self._settings.max_answer_mb * MEGABYTE)
         body = bytearray()

@@ -82,7 +82,7 @@ def first_chunk(
 
     :param request: makes the request, as :func:`find_tasks` and :func:`newest_tasks` do
     :param ids: any number of ids
-    :param most: how many to take at the most; a page and the request line bound it as well
+    :param most: the maximum to take; a page and the request line bound it as well
     """
     length = len(request(version, []).target)
     for taken, each in enumerate(ids[: min(most, MAX_PAGE_SIZE)]):

@@ -23,7 +23,7 @@ from airflow_provider_sptasks.client.reader import TaskReader
 
 # With more, the request line would be too long: all are read then, and the others passed over.
 MAX_FILTERED_SOURCES = 100
-# So few tasks are read by their ids where nobody knows how long the list of pending tasks is.
+# Up to that many tasks are read by their ids if the length of the list of pending tasks isn't known.
 FEW = 5
 
 

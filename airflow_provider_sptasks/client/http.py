@@ -56,7 +56,7 @@ class Request:
     :param query: names and values, not encoded
     :param headers: headers beside those that every request carries
     :param body: what is sent
-    :param repeatable: whether it may be sent again while nobody knows whether the tenant acted on it
+    :param repeatable: whether it may be sent again if the tenant may have acted on it
     :param if_forbidden: what the reader can do about a 403
     :param one_record: whether it is about one record by its id, which SailPoint may refuse without a body
     :param oauth: whether it is for the token endpoint, whose errors are those of OAuth 2

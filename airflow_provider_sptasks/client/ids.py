@@ -46,7 +46,7 @@ def check_id(value: object, name: str) -> str:
         )
     if not _ID.fullmatch(text):
         raise ValueError(
-            f"{name} {text[:80]!r} is not an id: letters, digits and . _ ~ : - only, 128 at the most. "
+            f"{name} {text[:80]!r} is not an id: letters, digits and . _ ~ : - only, up to 128. "
             "If a template made a list or a dict of it, pass the other task's .output instead."
         )
     return text

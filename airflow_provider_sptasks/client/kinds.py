@@ -16,7 +16,7 @@ class CompletionStatus(StrEnum):
 
     The API documents ``SUCCESS WARNING ERROR TERMINATED TEMPERROR`` and is seen to send other spellings
     (``Success``, ``TEMP_ERROR``), which :meth:`parse` understands. ``UNKNOWN`` is any other text: the task
-    has ended, but nobody can say how, so it never counts as a success.
+    has ended, but it is unknown how, so it never counts as a success.
     """
 
     SUCCESS = "SUCCESS"
@@ -29,7 +29,7 @@ class CompletionStatus(StrEnum):
     @classmethod
     def parse(cls, text: str) -> Self:
         """
-        Read a status, whatever its case, underscores and spaces.
+        Read a status, regardless of case, underscores and spaces.
 
         :param text: as the API or a DAG author spells it
         :return: the status; ``UNKNOWN`` for what the API doesn't document
@@ -40,7 +40,7 @@ class CompletionStatus(StrEnum):
 
 class TaskKind(StrEnum):
     """
-    What a task does, told from its name: the API's ``type`` is ``QUARTZ`` for all that tenants were seen to
+    What a task does, read from its name: the API's ``type`` is ``QUARTZ`` for all that tenants were seen to
     send.
 
     Every kind but ``OTHER`` is an aggregation.
@@ -59,7 +59,7 @@ class TaskKind(StrEnum):
 STARTABLE_KINDS = (TaskKind.ACCOUNTS, TaskKind.ENTITLEMENTS, TaskKind.UNCORRELATED_ACCOUNTS)
 
 # Of SailPoint's task types (the possible values of ``type``) those that aggregate, and other spellings of
-# theirs, by the letters that tell them. No aggregation of a source are CLOUD_UNCORRELATED_REFRESH,
+# theirs, by the letters that distinguish them. No aggregation of a source are CLOUD_UNCORRELATED_REFRESH,
 # CLOUD_IDENTITY_AGGREGATION (of identities), CLOUD_REFRESH_ROLE, CLOUD_ATTRIBUTE_SYNCHRONIZATION,
 # IDENTITY_REFRESH and the deletions.
 _KINDS = {
@@ -79,10 +79,10 @@ _KIND_MARKS = re.compile("|".join(_KINDS))
 
 def kind_of(written: object, *names: str | None) -> TaskKind:
     """
-    Tell a task's kind from its names, unless ``TaskStatus.to_json`` has written it down.
+    Read a task's kind from its names, unless ``TaskStatus.to_json`` has written it down.
 
     :param written: what ``kind`` holds in the JSON, if anything
-    :param names: the task's names, of its definition and of its type; the first that tells a kind decides
+    :param names: the task's names, of its definition and of its type; the first that has a kind decides
     """
     if isinstance(written, str) and written in _WRITTEN:
         return _WRITTEN[written]

@@ -1,4 +1,4 @@
-"""What the API tells of sources."""
+"""What the API says of sources."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Upload:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise UploadError(f"File {str(path)!r} can't be read: {reason}") from error
-        self._seen = self._look()
+        self._seen = self._state()
         self.size = self._seen[0]
         if not self.size:
             self.close()
@@ -65,13 +65,13 @@ class Upload:
             while left:
                 chunk = self._stream.read(min(CHUNK, left))
                 left -= len(chunk)
-                if not chunk or (not left and self._look() != self._seen):
+                if not chunk or (not left and self._state() != self._seen):
                     raise UploadError(f"File {str(self._path)!r} changed while it was sent")
                 yield chunk
         except OSError as error:
             raise UploadError(f"File {str(self._path)!r} can't be read: {error.strerror}") from error
 
-    def _look(self) -> tuple[int, int]:
+    def _state(self) -> tuple[int, int]:
         status = os.fstat(self._stream.fileno())
         return status.st_size, status.st_mtime_ns
 
@@ -96,7 +96,7 @@ class Form:
 
     @property
     def content_type(self) -> str:
-        """The media type, with what tells where a part ends."""
+        """The media type, with what marks the end of a part."""
         return f"multipart/form-data; boundary={self._boundary}"
 
     def sending(self, check: Callable[[], None] = lambda: None) -> Sending:

@@ -17,7 +17,7 @@ from airflow_provider_sptasks.client.reader import TaskReader
 
 
 class Collector(Protocol):
-    """Collects the tasks of sources, and tells of which more must be read."""
+    """Collects the tasks of sources, and knows of which more must be read."""
 
     @property
     def source_ids(self) -> Sequence[str]:
@@ -27,7 +27,7 @@ class Collector(Protocol):
         """Take in tasks of any source."""
 
     def unfinished(self, source_ids: Sequence[str], reached: datetime) -> Sequence[str]:
-        """Tell of which sources older tasks must be read than those created at a time."""
+        """Return the sources of which older tasks must be read than those created at a time."""
 
 
 def newest_aggregations(

@@ -81,7 +81,7 @@ class Pacer:
 
     def hold(self, seconds: float) -> None:
         """
-        Let nobody send for some time, because the tenant said so.
+        Let no request be sent for some time, because the tenant said so.
 
         :param seconds: from now on
         """
@@ -101,7 +101,7 @@ class Pacer:
             self._next = max(self._next, self._held_until + spread)
 
     def held(self) -> float:
-        """Seconds for which nobody may send; for those who took their place before a :meth:`hold`."""
+        """Seconds for which nothing may be sent; for requests that took their place before a :meth:`hold`."""
         with self._lock:
             return max(self._held_until - time.monotonic(), 0.0)
 
@@ -133,11 +133,11 @@ class Lane(Pacer):
         return self._parent.lane(share_of_limit)
 
     def hold(self, seconds: float) -> None:
-        """Let nobody send for some time, in this lane or beside it."""
+        """Let no request be sent for some time, in this lane or beside it."""
         self._parent.hold(seconds)
 
     def held(self) -> float:
-        """Seconds for which nobody may send."""
+        """Seconds for which nothing may be sent."""
         return self._parent.held()
 
 

@@ -2,7 +2,7 @@
 Reads lists page by page, and notices when a list has shifted between two of its pages.
 
 Offsets count records. When one goes before an offset, those behind move up, and the next page begins beyond
-some that nobody has read; when one comes, the next page repeats some. So each page asks for the last records
+some that were not read; when one comes, the next page repeats some. So each page asks for the last records
 of the page before once more. A list keeps its order, so whatever is still in it follows the last record that
 was read: as long as a page shares a record with what was read, nothing was passed over.
 """
@@ -32,7 +32,7 @@ REMEMBERED_PAGES = 4
 
 
 def overlap_of(page_size: int) -> int:
-    """Tell how many records the next page repeats, at the least one."""
+    """Return how many records the next page repeats, at least one."""
     return max(1, min(OVERLAP, page_size // 2))
 
 

@@ -15,7 +15,7 @@ from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.paging import read_pages
 from airflow_provider_sptasks.client.transport import Transport
 
-# A page that fails after others were read is tried so often, however impatient the policy: or those were in
+# Attempts for a page that fails after others were read, even if the policy has fewer: or those were in
 # vain.
 LATER_PAGE_ATTEMPTS = 3
 
@@ -55,7 +55,7 @@ class TaskReader:
         Make a reader that knows nothing of its tenant yet.
 
         :param transport: sends the requests
-        :param clock: tells seconds, monotonic
+        :param clock: returns seconds, monotonic
         """
         return cls(transport, ChunkSize(clock), ChunkSize(clock), PendingList(), PassedOver())
 

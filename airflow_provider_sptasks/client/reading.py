@@ -15,7 +15,7 @@ from typing import Any, overload
 
 MAX_TEXT = 500
 MAX_NAME = 200
-# Numbers and times are written with fewer characters; more need not be looked at.
+# Numbers and times are written with fewer characters; more need not be read.
 MAX_LITERAL = 64
 
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
@@ -90,7 +90,7 @@ def read_name(value: object) -> str | None:
 
 
 def letters(text: str | None) -> str:
-    """Keep what tells names apart, however they are spelled."""
+    """Keep what tells names apart, regardless of their spelling."""
     return re.sub(r"[^a-z]", "", (text or "").lower())
 
 

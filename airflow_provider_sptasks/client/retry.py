@@ -27,7 +27,7 @@ class RetryPolicy:
     :param deadline: seconds after the call's start by which the last attempt must begin; 0 for one at once
     :param strict: whether nothing at all is sent after the deadline; otherwise the first attempt is, however
         long it had to wait for a token
-    :param max_attempts: attempts at the most; ``None`` for as many as the deadline allows
+    :param max_attempts: maximum number of attempts; ``None`` for as many as the deadline allows
     :param wait: how long to wait before the next attempt; an answer can only ask for longer
     :param sleep: how to wait; the seconds are its only argument
     :param stop: what stops its calls; ``None`` for nothing

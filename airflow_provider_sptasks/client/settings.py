@@ -14,7 +14,7 @@ from airflow_provider_sptasks.client.versions import DEFAULT_API_VERSION, TOKEN_
 # Below this a task could not be read and then cleared within seconds.
 MIN_REQUESTS = 5
 
-# Up to a thousand gates are looked at every 5 seconds.
+# Up to a thousand sensors are polled every 5 seconds.
 DEFAULT_POLL_SHARE = 0.1
 
 # The administration UI is at {tenant}.{domain}, the API at {tenant}.api.{domain}.
@@ -47,9 +47,9 @@ class ClientSettings:
         nothing on loopback goes through a proxy
     :param requests_per_10s: requests that this process may send in 10 seconds, 5 to 100: SailPoint allows
         100 for each client id and API version, in all processes together
-    :param poll_share: the part of SailPoint's limit that the looks of all deferred gates of a process take
+    :param poll_share: the part of SailPoint's limit that the polls of all deferred sensors of a process take
         up while a thousand or more of them wait, 0.01 to 1: the larger, the sooner they see an end. Up to a
-        thousand are looked at every 5 seconds with the default, every second with 0.5; a gate's own
+        thousand are polled every 5 seconds with the default, every second with 0.5; a sensor's own
         ``poke_interval`` may need more
     :param max_answer_mb: megabytes that an answer may hold when it is unpacked, 1 to 1024
     :param port: the API host's port, where ``host`` doesn't hold it

@@ -72,7 +72,7 @@ class SourcesClient:
         """
         Look a source up by its name (``GET /sources``).
 
-        :param name: the source's name, whatever its case
+        :param name: the source's name, case-insensitive
         :raises SourceNotFoundError: the tenant has no such source
         :raises SourceNotUniqueError: it has several
         :raises ValueError: the name is empty
@@ -100,7 +100,7 @@ class SourcesClient:
 
     def unknown(self, source_ids: Iterable[str]) -> set[str]:
         """
-        Tell which sources the tenant doesn't know, in as few requests as possible (``GET /sources``).
+        Return which sources the tenant doesn't know, in as few requests as possible (``GET /sources``).
 
         Where the credentials may not read sources, none is said to be unknown.
 
@@ -147,9 +147,9 @@ class SourcesClient:
         :param disable_optimization: whether accounts that have not changed are processed as well
         :return: the task that was started
         :raises AggregationRunningError: nothing was started, because another aggregation of the source runs
-        :raises AmbiguousError: it was sent, and nobody knows whether the tenant acted on it
+        :raises AmbiguousError: it was sent, and the tenant may have acted on it
         :raises UploadError: the file can't be read; nothing was started
-        :raises ValueError: an argument can't be right; nothing was sent
+        :raises ValueError: an argument is invalid; nothing was sent
         """
         kind = TaskKind(kind)
         source_id = check_id(source_id, "source_id")

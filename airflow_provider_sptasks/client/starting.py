@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 # An aggregation whose start got no answer shows in the list within this time, or was not started.
 SHOWS_WITHIN_SECONDS = 120.0
 # How far back to look for what the source launched before.
-LOOK_BACK = timedelta(days=1)
-# Between two attempts, and between two looks for what may have been started.
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, LONGEST_LOOK_PAUSE_SECONDS = 1.0, 60.0, 15.0
+HISTORY = timedelta(days=1)
+# Between two attempts, and between two polls for what may have been started.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, LONGEST_POLL_PAUSE_SECONDS = 1.0, 60.0, 15.0
 # The tenant may keep "completed" with less precision than it is sent.
 SAME_TIME_SECONDS = 1.0
 
@@ -157,7 +157,7 @@ class Starter:
     def _intend(self) -> Intent:
         """Write down what there is, by the tenant's own clock."""
         self._clock_lead = clock_lead(self._patient())
-        since = datetime.now(UTC) + self._clock_lead - LOOK_BACK
+        since = datetime.now(UTC) + self._clock_lead - HISTORY
         tasks = self._launched(since)
         if tasks:
             since = max(since, max(map(start_of, tasks)) - QUEUED)
@@ -171,14 +171,14 @@ class Starter:
         while True:
             is_last = time.monotonic() >= shows_until
             new = [task for task in self._launched(intent.since) if intent.may_be(task)]
-            # One whose name tells no kind is taken only where none shows whose name does.
+            # One whose name has no kind is taken only where none shows whose name does.
             found = [task for task in new if task.kind is self._kind] or (new if is_last else [])
             if found:
                 return found[-1 if intent.exact else 0]  # newest first
             if is_last:
                 return None
             self._client.retry.sleep(min(pause, max(0.0, shows_until - time.monotonic())))
-            pause = min(pause * 1.5, LONGEST_LOOK_PAUSE_SECONDS)
+            pause = min(pause * 1.5, LONGEST_POLL_PAUSE_SECONDS)
 
     def _launched(self, since: datetime) -> tuple[TaskStatus, ...]:
         return self._patient().aggregations({self._source_id: since})[self._source_id]

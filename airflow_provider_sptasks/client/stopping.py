@@ -11,7 +11,7 @@ class StoppedError(Exception):
 
 class StopFlag:
     """
-    Tells those who wait, and those who are about to send, that they shall stop.
+    Stops what waits, and what is about to be sent.
 
     :param event: set it to stop
     """

@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# For how many seconds nobody sends after a 429, whatever it asks for.
+# Seconds for which nothing is sent after a 429, even if it asks for less.
 SHORTEST_HOLD = 1.0
-# An answer that is under way at a call's deadline may take so many seconds more.
+# An answer that is under way at a call's deadline may take that many seconds more.
 DEADLINE_GRACE = 5.0
 
 
@@ -51,7 +51,7 @@ class Transport:
     :param settings: the tenant and the credentials
     :param retry: how long and how often a call is tried
     :param pacer: the pace to keep; ``None`` for the one that the process shares
-    :param on_token: told every access token before it is used, so that it can be masked in logs
+    :param on_token: gets every access token before it is used, so that it can be masked in logs
     """
 
     def __init__(

@@ -78,7 +78,7 @@ def proxy_passwords(url: str) -> set[str]:
 
 def is_loopback(host: str) -> bool:
     """
-    Tell whether a host is this machine.
+    Return whether a host is this machine.
 
     :param host: its name or address
     """

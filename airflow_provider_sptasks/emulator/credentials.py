@@ -82,7 +82,7 @@ class Right:
 
     def refusal(self, credential: Credential) -> str | None:
         """
-        Tell why a caller is refused, ``None`` if he is not.
+        Return why a caller is refused, ``None`` if he is not.
 
         :param credential: the caller.
         """
@@ -206,7 +206,7 @@ class Credentials:
         """
         Revoke tokens.
 
-        :param client_id: whose; everybody's by default.
+        :param client_id: whose; those of all clients by default.
         """
         if client_id is None:
             self._tokens.clear()

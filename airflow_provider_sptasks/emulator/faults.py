@@ -73,7 +73,7 @@ class Fault:
 
     def matches(self, method: str, path: str, query: str, *, api: bool) -> bool:
         """
-        Tell whether it concerns a request.
+        Return whether it concerns a request.
 
         :param method: the request's method.
         :param path: the request's path.

@@ -60,7 +60,7 @@ class Comparison:
 
     def matches(self, lookup: Lookup) -> bool:
         """
-        Tell whether a record matches.
+        Return whether a record matches.
 
         :param lookup: the record.
         """
@@ -86,7 +86,7 @@ class And:
 
     def matches(self, lookup: Lookup) -> bool:
         """
-        Tell whether a record matches.
+        Return whether a record matches.
 
         :param lookup: the record.
         """
@@ -105,7 +105,7 @@ class Or:
 
     def matches(self, lookup: Lookup) -> bool:
         """
-        Tell whether a record matches.
+        Return whether a record matches.
 
         :param lookup: the record.
         """
@@ -124,7 +124,7 @@ class Not:
 
     def matches(self, lookup: Lookup) -> bool:
         """
-        Tell whether a record matches.
+        Return whether a record matches.
 
         :param lookup: the record.
         """

@@ -37,7 +37,7 @@ def grant_of(scope: Scope, body: bytes) -> dict[str, str]:
         if Headers(scope=scope).get("content-type", "").lower().startswith(URLENCODED):
             return parameters | _decoded(body)
     except ValueError as error:
-        # parse_qsl's own message tells a number, and no value.
+        # parse_qsl's own message holds a number, and no value.
         raise MalformedGrantError(str(error)) from error
     return parameters
 

@@ -1,4 +1,4 @@
-"""The tenant's rate limit: so many requests in any interval, and lock-outs for who keeps violating it."""
+"""The tenant's rate limit: a number of requests in any interval, and lock-outs for repeated violations."""
 
 from __future__ import annotations
 

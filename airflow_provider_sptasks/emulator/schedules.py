@@ -128,7 +128,7 @@ class Launches:
 
     def check(self, until: float) -> None:
         """
-        Refuse a time until which more aggregations are due than anybody could want.
+        Refuse a time until which more aggregations are due than a test could want.
 
         :param until: the time, in seconds since 1970.
         """
@@ -163,7 +163,7 @@ class Launches:
 
 def is_temporary(status: str | None) -> bool:
     """
-    Tell whether a ``completionStatus`` is ``TEMPERROR``, in any of its spellings.
+    Return whether a ``completionStatus`` is ``TEMPERROR``, in any of its spellings.
 
     :param status: the text.
     """

@@ -19,7 +19,7 @@ _START_TIMEOUT = 10.0
 
 
 class _Protocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
-    """Tells each request its connection, so that a fault can cut it."""
+    """Gives each request its connection, so that a fault can cut it."""
 
     app_state: dict[str, object]
 

@@ -132,7 +132,7 @@ class TaskStore:
 
     def runs(self, source_id: str, at: float, kinds: Collection[str]) -> bool:
         """
-        Tell whether an aggregation of a source runs.
+        Return whether an aggregation of a source runs.
 
         :param source_id: the id of the source.
         :param at: when, in seconds since 1970.
@@ -144,7 +144,7 @@ class TaskStore:
             if not _exists(task, at):
                 continue
             if task.completion_status(at) is not None:
-                # Most have, and are not looked at again.
+                # Most have, and are not checked again.
                 unfinished.discard(key)
             elif task.kind in kinds:
                 return True

@@ -29,7 +29,7 @@ class Tenant:
     """
     A SailPoint tenant. Whoever uses it from several threads brings the lock.
 
-    What its schedules launch comes into being when somebody looks, each task at the time it was due.
+    What its schedules launch comes into being at the next request, each task at the time it was due.
 
     :param clock: the tenant's time.
     """
@@ -45,7 +45,7 @@ class Tenant:
 
     def add(self, task: Task) -> None:
         """
-        Add a task, and its source if nobody knows it.
+        Add a task, and its source if there is none.
 
         :param task: the task; an id that exists is refused.
         """
@@ -218,7 +218,7 @@ class Tenant:
                 self._launch(launch)
 
     def _failed(self, task_id: str, at: float) -> bool:
-        """Tell whether a task ended with what SailPoint retries, as one that was removed did."""
+        """Return whether a task ended with what SailPoint retries, as one that was removed did."""
         try:
             return is_temporary(self._tasks.get(task_id).completion_status(at))
         except UnknownTaskError:

@@ -52,7 +52,7 @@ class SailPointHook(BaseHook):
     * Client ID (login) and Client Secret (password): of a personal access token for what clears tasks
     * extra, all optional: ``api_version``, ``token_url`` (at the tenant or in one of SailPoint's domains),
       ``timeout`` (seconds), ``verify`` (whether TLS is verified, or the path of a CA bundle), ``proxies``
-      (URLs by scheme), ``requests_per_10s``, ``poll_share`` (of SailPoint's limit, for deferred gates),
+      (URLs by scheme), ``requests_per_10s``, ``poll_share`` (of SailPoint's limit, for deferred sensors),
       ``max_answer_mb`` (megabytes of an answer)
 
     :param sailpoint_conn_id: the Airflow connection
@@ -83,7 +83,7 @@ class SailPointHook(BaseHook):
         """
         The client of the connection's tenant, made when it is first used.
 
-        :raises ValueError: the connection has a field that can't be right; the message names it
+        :raises ValueError: the connection has an invalid field; the message names it
         :raises AirflowNotFoundException: there is no such connection
         """
         return TaskStatusClient(self.settings, retry=self.retry, on_token=mask_secret)
@@ -144,7 +144,7 @@ class SailPointHook(BaseHook):
         Try the connection: settings, tenant, credentials, API version and scope, each with its own message.
 
         Airflow tests a form with the secret that it has stored, and lets who edits it not change the tenant
-        or the port without giving the secret anew. Settings by which the secret could reach somebody else
+        or the port without giving the secret again. Settings by which the secret could reach others
         are refused here: a proxy that TLS doesn't keep from reading along. ``verify`` as the path of a CA
         bundle is not, since it takes a file on the server.
 
@@ -174,7 +174,7 @@ class SailPointHook(BaseHook):
         elif isinstance(error, RateLimitedError | NotSentError):
             cause = f"{settings.base_url} limits requests; try again later"
         elif isinstance(error, ServerError):
-            cause = f"{settings.base_url} is in trouble; try again later"
+            cause = f"{settings.base_url} has an error; try again later"
         elif at_token_endpoint or not isinstance(error, APIError):
             cause = f"No SailPoint tenant answers at {settings.token_endpoint} (Tenant or Token URL)"
         elif isinstance(error, TransientResponseError):

@@ -1,4 +1,4 @@
-"""How far an account aggregation is: SailPoint tells more of it than of other tasks."""
+"""How far an account aggregation is: SailPoint says more of it than of other tasks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_sptasks.waiting.queries import Clients
 
 class AccountProgressLogger(ProgressLogger):
     """
-    Logs the progress of account aggregations as ``GET /account-aggregations/{id}/status`` tells it.
+    Logs the progress of account aggregations as ``GET /account-aggregations/{id}/status`` has it.
 
     Where that can't be had, what the task itself says is logged.
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Note: TypeAlias = Callable[[ClearResult], object]
 
 SELECTORS = ("task_status_id", "source_id", "unique_name", "older_than")
-# So long a killed task waits for what the tenant has to answer yet, in seconds.
+# Seconds that a killed task waits for what the tenant has to answer yet.
 LAST_ANSWERS = 0.5
 CHECKS: Mapping[str, Check] = {"task_status_id": check_id, "source_id": check_id, "unique_name": check_text}
 OPENS_GATES = (CompletionStatus.SUCCESS, CompletionStatus.WARNING)
@@ -68,14 +68,14 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         the case (templated)
     :param older_than: only tasks that were launched longer ago than that
     :param completion_status: the status to set; ``Error`` is the documented one (templated)
-    :param allow_success: allow ``SUCCESS`` and ``WARNING``, which open every gate that waits on the task
-    :param dry_run: only tell what would be cleared
+    :param allow_success: allow ``SUCCESS`` and ``WARNING``, with which all sensors on the task succeed
+    :param dry_run: only report what would be cleared
     :param max_tasks: with more matches than that nothing is cleared, and the task fails
     :param sailpoint_conn_id: the Airflow connection (templated)
     :param api_version: ``beta``, ``v2024``, ``v2025``, ``v2026`` or ``v1``; ``None`` for the connection's
         (templated)
-    :raises ValueError: no selector is given, or a literal argument can't be right, when the DAG is parsed
-    :raises SailPointRequestError: the tenant refuses a request, or a rendered argument can't be right
+    :raises ValueError: no selector is given, or a literal argument is invalid, when the DAG is parsed
+    :raises SailPointRequestError: the tenant refuses a request, or a rendered argument is invalid
     :raises SailPointClearError: more tasks match than ``max_tasks``, or some could not be cleared, after
         all of them were tried
     """
@@ -150,7 +150,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
             raise ValueError(f"{name} {text!r} is unknown to SailPoint. The documented one is 'Error'.")
         if status in OPENS_GATES and not self.allow_success:
             raise ValueError(
-                f"{name} {text!r} would open every gate that waits on the task. "
+                f"{name} {text!r} would let all sensors on the task succeed. "
                 "Use 'Error', or set allow_success=True if that is meant."
             )
         return text
@@ -163,7 +163,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         return SailPointHook(self.sailpoint_conn_id, self.api_version)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Select, clear, and tell what became of each task."""
+        """Select, clear, and report what became of each task."""
         stop = self._stop = threading.Event()
         try:
             selectors = self._selectors()
@@ -191,16 +191,16 @@ class SailPointClearPendingTasksOperator(BaseOperator):
             self._stop.set()
 
     def _results(self, work: Callable[[Note], None], stop: threading.Event) -> list[ClearResult]:
-        """Do the work in a thread, so that a kill need not wait for the tenant; log what it tells."""
-        told: queue.SimpleQueue[ClearResult] = queue.SimpleQueue()
+        """Do the work in a thread, so that a kill need not wait for the tenant; log what it reports."""
+        reported: queue.SimpleQueue[ClearResult] = queue.SimpleQueue()
         results: list[ClearResult] = []
         pool = ThreadPoolExecutor(1, thread_name_prefix="sailpoint-operator")
-        future = pool.submit(work, told.put)
+        future = pool.submit(work, reported.put)
         last_answers_until: float | None = None
         try:
-            while not (future.done() and told.empty()):
+            while not (future.done() and reported.empty()):
                 with suppress(queue.Empty):
-                    results.append(told.get(timeout=0.1))
+                    results.append(reported.get(timeout=0.1))
                     self._log_result(results[-1])
                 if stop.is_set():
                     last_answers_until = last_answers_until or time.monotonic() + LAST_ANSWERS
@@ -208,7 +208,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
                         break
             if stop.is_set():
                 raise SailPointClearError(
-                    f"Stopped after {len(results)} tasks, which are told of above. A few more may have been "
+                    f"Stopped after {len(results)} tasks, which are listed above. A few more may have been "
                     "sent to the tenant without an answer yet: check them there"
                 )
             future.result()

@@ -24,7 +24,7 @@ LAST_ANSWERS_SECONDS = 0.5
 
 
 class Interruptible:
-    """Runs work in a thread, and can be told to stop by a signal's handler in the main thread."""
+    """Runs work in a thread, and can be stopped by a signal's handler in the main thread."""
 
     def __init__(self) -> None:
         self.event = threading.Event()

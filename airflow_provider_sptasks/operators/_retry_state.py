@@ -21,7 +21,7 @@ class RetryState:
     """
     What is kept between the tries of an Airflow task.
 
-    Airflow 3.3 keeps it in the task's state store, which outlives tries and clears alike. ``max_tries`` tells
+    Airflow 3.3 keeps it in the task's state store, which outlives tries and clears alike. ``max_tries`` says
     them apart: Airflow raises it when a task that ran is cleared, and not for a retry.
 
     :param context: what Airflow gives a task

@@ -58,8 +58,8 @@ class SailPointStartAggregationOperator(BaseOperator):
 
     * Airflow 3.3 keeps what the retry has to know in the task's state store: before the start, which
       aggregations there were, and after it, the id. The retry attaches to that id, or to the first
-      aggregation of the source and kind that was not there before. When nobody else starts aggregations of
-      the same source and kind at that moment, that is always its own.
+      aggregation of the source and kind that was not there before. When no other client starts aggregations
+      of the same source and kind at that moment, that is always its own.
     * Airflow 3.0 to 3.2 keeps nothing. There a retry attaches to the newest aggregation of the source and
       kind that was launched since the DAG run started, and starts one if there is none. So it never starts
       a second one, but takes one that SailPoint's schedule or others launched meanwhile for its own.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A poll that fails is tried again for so long, and so often, before the next one is due.
+# A poll that fails is tried again for that long, and that often, before the next one is due.
 POLL_TIMEOUT_SECONDS, POLL_ATTEMPTS = 60.0, 4
 
 

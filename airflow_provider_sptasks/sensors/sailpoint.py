@@ -42,38 +42,38 @@ class SailPointTaskSensor(SailPointSensor):
     once and in the order of the ids, where a list of ids was given. All of them are asked for in one request.
 
     Fails at once, and without retry, when one of them ended otherwise, since an ended task never changes;
-    when the tenant doesn't know one of them; and when it refuses the request (400, 401, 403). Whatever
-    may pass (no connection, 429, 5xx) is waited out until ``timeout``. ``soft_fail`` makes each of these
-    a skip.
+    when the tenant doesn't know one of them; and when it refuses the request (400, 401, 403), if nothing has
+    worked yet or that repeats for 2 minutes. Transient errors (no connection, 429, 5xx) are waited out until
+    ``timeout``. ``soft_fail`` makes each failure a skip.
 
     The status is read with ``GET /task-status``, see
     https://developer.sailpoint.com/docs/api/v2026/get-task-status-list.
 
     :param task_status_id: SailPoint's id of the task, or several of them (templated)
-    :param accepted_statuses: the completion statuses that open the gate, of ``SUCCESS WARNING ERROR
-        TERMINATED TEMPERROR``; ``None`` for whatever status is set, even one that nobody knows
+    :param accepted_statuses: the completion statuses to succeed with, of ``SUCCESS WARNING ERROR
+        TERMINATED TEMPERROR``; ``None`` for any status, even an unknown one
     :param sailpoint_conn_id: the Airflow connection (templated)
     :param api_version: ``beta``, ``v2024``, ``v2025``, ``v2026`` or ``v1``; ``None`` for the connection's
         (templated)
-    :param not_found_grace: for how long after the first look, in seconds or as a ``timedelta``, a task may
+    :param not_found_grace: for how long after the first poll, in seconds or as a ``timedelta``, a task may
         be unknown to the tenant, which needs a moment to show one that was just started
-    :param deferrable: wait in the triggerer, where all gates of a connection share their requests and none
-        holds a worker slot; ``poke_interval`` is then the longest that a look may take to come
+    :param deferrable: wait in the triggerer, where all sensors of a connection share their requests and none
+        holds a worker slot; ``poke_interval`` is then the maximum between two polls
     :param start_from_trigger: start in the triggerer too, without a process on a worker (Airflow 3.3). Needs
         ``deferrable``. Arguments may be literals and templates of what is known when the DAG run starts, such
         as ``{{ params.x }}``, ``{{ dag_run.conf['x'] }}``, ``{{ var.value.x }}``, or
         ``{{ ti.xcom_pull(task_ids='x', map_indexes=-1) }}``. Where Airflow can't do it (other templates,
         results of other tasks as ``XComArg``, ``pre_execute``, ``on_execute_callback``, mapped tasks, Airflow
-        before 3.3) the gate starts on a worker, and the log says why
+        before 3.3) the sensor starts on a worker, and the log says why
     :param end_from_trigger: when waiting in the triggerer, end a success there too (Airflow 3.3): the result
         is set as the same XCom, and no process is started for that. Any other outcome ends on a worker, and
         so does a success when the task has ``outlets``, ``on_success_callback``, ``on_skipped_callback``,
         ``multiple_outputs``, ``map_index_template`` or ``post_execute``, when a task is mapped over its
         result, and when a plugin listens to tasks that succeed
-    :raises ValueError: a literal argument can't be right, when the DAG is parsed
+    :raises ValueError: a literal argument is invalid, when the DAG is parsed
     :raises SailPointTaskFailedError: a task ended with a status that isn't accepted
     :raises SailPointTaskNotFoundError: the tenant doesn't know a task
-    :raises SailPointRequestError: the tenant refuses the request, or a rendered argument can't be right
+    :raises SailPointRequestError: the tenant refuses the request, or a rendered argument is invalid
     """
 
     template_fields: Sequence[str] = ("task_status_id", "sailpoint_conn_id", "api_version")
@@ -133,16 +133,20 @@ class SailPointAggregationSensor(SailPointSensor):
     Waits until sources have been aggregated: until the ``completionStatus`` of their aggregation is set.
 
     Of each source, the newest aggregation of the wanted kind counts that was launched at ``launched_after``
-    or later. The gate opens when there is one for every source and it ended with an accepted status; the
+    or later. The sensor succeeds when there is one for every source and it ended with an accepted status; the
     result is its task status as :meth:`~airflow_provider_sptasks.client.models.TaskStatus.to_json` gives it,
-    or a list of them in the order of the sources, where a list was given. One that still runs is waited for,
-    also where an earlier one has ended well; one that was launched before does not count, whenever it ends.
+    or a list of them in the order of the sources, if a list was given.
+
+    One that runs when the sensor begins is waited for. One that is launched later takes nothing back if the
+    one before it ended with an accepted status, or sources that are aggregated all the time would never be
+    done together. One that was launched before ``launched_after`` doesn't count, whenever it ends. A queued
+    record counts from its creation until it is launched; a newer one decides.
 
     By default that is what a daily DAG wants. With a run at 06:00 each day:
 
-    * An aggregation that ran from 02:00 to 02:40 opens the gate of the run at 06:00 at once.
-    * One that began at 05:50 and runs until 06:20 opens it at 06:20.
-    * Where last night's did not run at all, the gate waits for the next one. The one of the night before,
+    * An aggregation that ran from 02:00 to 02:40 lets the run at 06:00 go on at once.
+    * One that began at 05:50 and runs until 06:20 does so at 06:20.
+    * Where last night's did not run at all, the sensor waits for the next one. The one of the night before,
       from 02:00 on, doesn't count: ``launched_after`` is 06:00 of the day before.
 
     ``launched_after`` is the start of the data interval, where the DAG's timetable has one (a run for the
@@ -154,21 +158,23 @@ class SailPointAggregationSensor(SailPointSensor):
     dag_run.run_after }}"``. SailPoint keeps 90 days.
 
     Fails at once, and without retry, when an aggregation ended otherwise, unless ``if_failed`` says so; when
-    the tenant doesn't know a source; and when it refuses the request (400, 401, 403). Whatever may pass (no
-    connection, 429, 5xx) is waited out until ``timeout``. ``soft_fail`` makes each of these a skip.
+    the tenant doesn't know a source; and when it refuses the request (400, 401, 403), if nothing has worked
+    yet or that repeats for 2 minutes. Transient errors (no connection, 429, 5xx) are waited out until
+    ``timeout``. ``soft_fail`` makes each failure a skip.
 
     Read with ``GET /task-status``, see https://developer.sailpoint.com/docs/api/v2026/get-task-status-list,
-    filtered by ``sourceId``: all sources that are due are asked for together. The kind is told from the
+    filtered by ``sourceId``: all sources that are due are asked for together. The kind is read from the
     tasks' names.
 
     :param source_id: SailPoint's id of the source, or several of them (templated)
     :param source_name: instead of that, the name of the source, or several; looked up with
         ``GET /sources``, which needs the scope ``idn:sources:read`` (templated)
-    :param kind: ``accounts``, ``entitlements``, ``uncorrelated_accounts`` or ``any``
+    :param kind: ``accounts``, ``entitlements``, ``uncorrelated_accounts``, ``machine_identities``,
+        ``ai_agents``, ``datasets``, ``application_discovery``, or ``any`` of these
     :param launched_after: when an aggregation that counts was launched at the earliest: an aware ``datetime``
         or ISO 8601 with a time zone (templated)
-    :param accepted_statuses: the completion statuses that open the gate, of ``SUCCESS WARNING ERROR
-        TERMINATED TEMPERROR``; ``None`` for whatever status is set, even one that nobody knows
+    :param accepted_statuses: the completion statuses to succeed with, of ``SUCCESS WARNING ERROR
+        TERMINATED TEMPERROR``; ``None`` for any status, even an unknown one
     :param if_failed: what to do when an aggregation ended otherwise: ``fail``, or ``wait_for_next``
     :param retry_grace: for how long after a ``TEMPERROR``, in seconds or as a ``timedelta``, SailPoint's own
         retry is waited for to be launched
@@ -178,10 +184,10 @@ class SailPointAggregationSensor(SailPointSensor):
     :param deferrable: as in :class:`SailPointTaskSensor`
     :param start_from_trigger: as in :class:`SailPointTaskSensor`
     :param end_from_trigger: as in :class:`SailPointTaskSensor`
-    :raises ValueError: a literal argument can't be right, when the DAG is parsed
+    :raises ValueError: a literal argument is invalid, when the DAG is parsed
     :raises SailPointTaskFailedError: an aggregation ended with a status that isn't accepted
     :raises SailPointSourceNotFoundError: the tenant doesn't know a source, or knows several of a name
-    :raises SailPointRequestError: the tenant refuses the request, or a rendered argument can't be right
+    :raises SailPointRequestError: the tenant refuses the request, or a rendered argument is invalid
     """
 
     template_fields: Sequence[str] = (
@@ -198,7 +204,7 @@ class SailPointAggregationSensor(SailPointSensor):
         *,
         source_id: str | Sequence[str] | XComArg | None = None,
         source_name: str | Sequence[str] | XComArg | None = None,
-        kind: Literal["accounts", "entitlements", "uncorrelated_accounts", "any"] = "accounts",
+        kind: str = "accounts",
         launched_after: str | datetime | XComArg = LAUNCHED_AFTER,
         accepted_statuses: str | Iterable[str] | None = ("SUCCESS", "WARNING"),
         if_failed: Literal["fail", "wait_for_next"] = "fail",

@@ -35,7 +35,7 @@ from airflow_provider_sptasks.waiting.verdict import Verdict
 
 class SensorTrigger(BaseTrigger):
     """
-    Waits together with everybody who waits in the same triggerer; subclasses say for what.
+    Waits together with all sensors in the same triggerer; subclasses say for what.
 
     Yields one event; see :mod:`airflow_provider_sptasks.waiting.events`. Transient errors are waited out.
     With ``end_from_trigger`` a success ends the Airflow task at once: the trigger sets its XCom and yields a
@@ -90,7 +90,7 @@ class SensorTrigger(BaseTrigger):
         self._linked = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and the arguments that make it anew: settings only, no secret."""
+        """Return the class and the arguments that make it again: settings only, no secret."""
         arguments = {name: getattr(self, name) for name in (*self.own_arguments, *self._arguments)}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments | self._unknown
 
@@ -128,7 +128,7 @@ class SensorTrigger(BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _poll(self, wait: Wait, progress: ProgressLogger) -> tuple[Verdict, Answers]:
-        """Wait until the verdict is final; begin anew where the connection leads to another tenant now."""
+        """Wait until the verdict is final; begin again if the connection leads to another tenant now."""
         while True:
             with suppress(ConnectionChangedError):
                 async with subscribe(self.sailpoint_conn_id, self.api_version, self.poke_interval) as updates:

@@ -37,7 +37,7 @@ class CompletionsPoll:
     """
     Polls for watchers with cursors of any age. Not for several threads at a time.
 
-    :param clock: tells seconds, monotonic
+    :param clock: returns seconds, monotonic
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

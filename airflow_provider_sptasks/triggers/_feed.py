@@ -47,14 +47,14 @@ REFUSAL_RETRY_SECONDS = 300.0
 SETTINGS_REFRESH_SECONDS = 300.0
 # No poll comes sooner after the one before, and new watchers are noticed within this time.
 SHORTEST_PAUSE_SECONDS = 1.0
-# A watcher that comes while no poll works is told of the feed within this time.
+# A watcher that comes while no poll works is notified of the feed within this time.
 GREETING_SECONDS = 2.0
 # A watcher is behind if its cursor is that much older than the others'.
 BEHIND_SECONDS = 3_600
 # How far a credible time may be ahead of the tenant's clock.
 CLOCK_TOLERANCE_SECONDS = 60.0
 MAX_THREADS = 8
-# So many sources are looked up at a time: the other threads are for the polls.
+# How many sources are looked up at a time: the other threads are for the polls.
 MAX_LOOKUPS = 4
 
 
@@ -98,7 +98,7 @@ class Feed:
 
     async def updates(self) -> AsyncIterator[Update]:
         """
-        Yield what the polls find, for as long as there is anybody to take it.
+        Yield what the polls find, for as long as they are taken.
 
         Watchers learn of the feed by an update only, and subscribe after that. So there are updates also
         while there is no subscriber yet, or no poll works.
@@ -151,7 +151,7 @@ class Feed:
                 await asyncio.sleep(SHORTEST_PAUSE_SECONDS)
 
     async def _poll(self, poll: CompletionsPoll, choose: Callable[[], set[Watcher]]) -> Snapshot:
-        # Chosen anew at each attempt: those that left must not make it fail.
+        # Chosen again at each attempt: those that left must not make it fail.
         cursors = [watcher.cursor for watcher in choose()]
         return await self._ask(lambda clients: poll.poll(clients.client, cursors, self._latest()))
 

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 # What is due within this part of a round is polled along.
 COALESCE_PART = 0.5
-# Those that are notified run at once: more of them would keep the event loop from everybody else.
+# Those that are notified run at once: more of them would keep the event loop from all others.
 NOTIFY_BATCH = 5
 SETTINGS_REFRESH_SECONDS = 300.0
 
@@ -263,7 +263,7 @@ class Poller:
         return await sync_to_async(work, thread_sensitive=False, executor=self._executor)()
 
     async def _refresh(self) -> None:
-        """Read the connections again: somebody may have changed them."""
+        """Read the connections again: they may have been changed."""
         for connection in {subscription.connection for subscription in self._subscriptions}:
             try:
                 hook = await connect(*connection, grace=0.0)
@@ -289,7 +289,7 @@ class Poller:
             self._fail(task.exception() or RuntimeError("The poller ended while there were subscriptions"))
 
     def _fail(self, error: BaseException) -> None:
-        """Let a fault of the poller itself reach everybody: nobody may wait for ever."""
+        """Let a fault of the poller itself reach all subscriptions: none may wait for ever."""
         if self._pollers.get(self._key) is self:
             self._close()
             self._task.cancel()

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 # Processes that were started together drift apart: due times vary by up to this part.
 JITTER = 0.1
-# A new subscription to what was polled a moment ago waits so long, in which others may come.
+# A new subscription to what was polled a moment ago waits that long, in which others may come.
 COALESCE_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 30.0
-# A refusal that repeats for so long is no accident.
+# A refusal that repeats for that long is no accident.
 REFUSAL_SECONDS = 120.0
 
 UNANSWERED: Final = object()

@@ -36,7 +36,7 @@ class Update:
     What the feed hands to all watchers.
 
     :param feed: the feed
-    :param snapshot: what a poll found; ``None`` in updates that only tell new watchers which feed it is
+    :param snapshot: what a poll found; ``None`` in updates that only show new watchers which feed it is
     :param acks: the watchers that took it, each with its generation and its cursor after it; without a cursor
         where the snapshot was of no use to it
     """

@@ -176,7 +176,7 @@ class SailPointStartedTaskTrigger(SailPointTaskTrigger):
     """
     Waits for a task that the Airflow task started, and clears its record when a user kills that.
 
-    The aggregation itself is not stopped by that. Airflow tells triggers of a kill from 3.3 on.
+    The aggregation itself is not stopped by that. Airflow notifies triggers of a kill from 3.3 on.
     """
 
     async def on_kill(self) -> None:

@@ -1,4 +1,4 @@
-"""Drives a wait in a process of its own: asks, repeats what may pass, and has the wait judge the answers."""
+"""Drives a wait in a process of its own: asks, tries again after errors, has the wait judge the answers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.queries import Answers, Clients, ask_all
 from airflow_provider_sptasks.waiting.verdict import Verdict
 
-# A refusal after polls that worked may come from something on the way: it has to repeat for so long.
+# A refusal after polls that worked may come from something on the way: it has to repeat for that long.
 REFUSAL_SECONDS, REFUSAL_RETRY_SECONDS = 120.0, 10.0
 
 
 class Connection(Clients, Protocol):
-    """What asks a tenant, and can be told to read its Airflow connection again."""
+    """What asks a tenant, and can read its Airflow connection again."""
 
     def reconnect(self) -> None:
         """Read the connection again before the next request."""

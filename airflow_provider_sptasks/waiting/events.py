@@ -1,6 +1,6 @@
 """
 What a trigger hands to the worker that goes on: plain JSON, with the wait itself, so that nothing is derived
-anew.
+again.
 
 An event is one of
 
@@ -110,7 +110,7 @@ def why_again(event: Mapping[str, Any]) -> str | None:
     Say why a worker has to poll again: the trigger says so, or it is of another version than the worker.
 
     :param event: the event
-    :return: ``None`` where the event tells the end
+    :return: ``None`` if the event says how it ended
     """
     if event.get("version") != ARGUMENTS_VERSION:
         return "the trigger that waited was of another version"
@@ -119,7 +119,7 @@ def why_again(event: Mapping[str, Any]) -> str | None:
 
 def raise_error(event: Mapping[str, Any]) -> None:
     """
-    Raise the error that an event tells, if it tells one.
+    Raise the error that an event holds, if it holds one.
 
     :param event: the event
     :raises SailPointTaskNotFoundError: the tenant doesn't know a task

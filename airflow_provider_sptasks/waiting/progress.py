@@ -1,4 +1,4 @@
-"""Tells in a task's log what is awaited and how far it is, without flooding it."""
+"""Logs in a task's log what is awaited and how far it is, without flooding it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 900.0
 
 
 @dataclass(slots=True)
-class _Told:
+class _Logged:
     line: str
     percent: int
     at: float
@@ -36,7 +36,7 @@ class ProgressLogger:
 
     log: Any
     clock: Callable[[], float] = time.monotonic
-    _told: dict[str, _Told] = field(default_factory=dict)
+    _logged: dict[str, _Logged] = field(default_factory=dict)
     _notes: set[str] = field(default_factory=set)
     _begun: bool = False
     _is_out: bool = False
@@ -75,10 +75,12 @@ class ProgressLogger:
         for status in statuses:
             seen.add(status.id)
             self._status(status)
-        for gone in [each for each, told in self._told.items() if each not in seen and told.percent <= 100]:
+        for gone in [
+            each for each, logged in self._logged.items() if each not in seen and logged.percent <= 100
+        ]:
             self.log.info(
                 "%s: gone from SailPoint's list, or a newer one decides (task %s)",
-                self._told.pop(gone).line,
+                self._logged.pop(gone).line,
                 gone,
             )
         for note in notes:
@@ -88,17 +90,17 @@ class ProgressLogger:
 
     def _status(self, status: TaskStatus) -> None:
         line, percent = _line(status), 101 if status.is_complete else status.percent_complete or 0
-        told = self._told.get(status.id)
-        if told is None:
-            self._told[status.id] = _Told(line, percent, self.clock())
-        elif told.line == line:
+        logged = self._logged.get(status.id)
+        if logged is None:
+            self._logged[status.id] = _Logged(line, percent, self.clock())
+        elif logged.line == line:
             return
         else:
-            waited = self.clock() - told.at
-            if not status.is_complete and percent - told.percent < PERCENT_STEP and waited < told.pause:
+            waited = self.clock() - logged.at
+            if not status.is_complete and percent - logged.percent < PERCENT_STEP and waited < logged.pause:
                 return
-            pause = min(told.pause * 2, LONGEST_PAUSE_SECONDS) if waited >= told.pause else told.pause
-            self._told[status.id] = _Told(line, percent, self.clock(), pause)
+            pause = min(logged.pause * 2, LONGEST_PAUSE_SECONDS) if waited >= logged.pause else logged.pause
+            self._logged[status.id] = _Logged(line, percent, self.clock(), pause)
         self.log.info("%s (task %s)", line, status.id)
 
 

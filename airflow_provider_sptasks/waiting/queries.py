@@ -2,7 +2,7 @@
 What can be asked of a tenant while waiting: a query is one thing, and many of a type share a request.
 
 The only place that knows which method of the client answers a query; sensors ask at once, and the poller asks
-for everybody in the triggerer.
+for all sensors in the triggerer.
 """
 
 from __future__ import annotations

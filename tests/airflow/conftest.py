@@ -29,7 +29,7 @@ AWAY = 30.0
 FIRST_TRY = dict.fromkeys(MODES, 1)
 IN_TRIGGERER = [mode for mode, arguments in MODES.items() if "deferrable" in arguments]
 LIMIT = RateLimit(requests=50, seconds=5.0)
-HAMMER = "somebody else"
+HAMMER = "another client"
 
 SETTINGS = {
     "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "100",
@@ -41,7 +41,7 @@ SETTINGS = {
     # So that it takes seconds to notice that a triggerer died.
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
-    # A task that runs can do without its api-server for so many heartbeats.
+    # A task that runs can do without its api-server for that many heartbeats.
     "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "60",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "5",
 }
@@ -78,19 +78,19 @@ class Wait:
         self.run = airflow.trigger("gates", conf)
 
     def begins(self) -> None:
-        """Return when each gate has looked at the task, and waits."""
+        """Return when each sensor has polled for the task, and waits."""
         self.run = begun(self.airflow, self.run, "wait")
-        # The first line tells what is waited for, the second what was seen.
-        self.tells(lambda log: len(log) > 1)
+        # The first line says what is waited for, the second what was seen.
+        self.logs(lambda log: len(log) > 1)
 
-    def tells(self, what: Callable[[list[str]], bool]) -> None:
-        """Return when each gate has told something."""
+    def logs(self, what: Callable[[list[str]], bool]) -> None:
+        """Return when each sensor has logged something."""
         for mode in MODES:
-            _until(lambda mode=mode: what(self.log(mode)), f"{mode} doesn't tell it")  # type: ignore[misc]
+            _until(lambda mode=mode: what(self.log(mode)), f"{mode} doesn't log it")  # type: ignore[misc]
 
     def ends(self) -> None:
         """Expect that no gate has ended, and end what they wait for."""
-        self.run = self.airflow.look(self.run)
+        self.run = self.airflow.refresh(self.run)
         assert not [task for task in self.run.tasks if task.ended]
         self.tenant.complete(self.task_status_id)
 
@@ -113,11 +113,11 @@ class Wait:
         ]
 
     def log(self, mode: str) -> list[str]:
-        """Return what a gate has told."""
+        """Return what a sensor has logged."""
         return self.airflow.log(self.run, self.run.task(f"wait_{mode}"), "airflow_provider_sptasks")
 
 
-class Trouble:
+class Outage:
     """
     A wait, and what happens to it while others wait.
 
@@ -133,18 +133,18 @@ class Trouble:
 
     def begin(self) -> None:
         """Return when the gates wait."""
-        with self._told():
+        with self._logged():
             self._wait.begins()
 
     def happen(self) -> None:
         """Let it happen."""
-        with self._told():
+        with self._logged():
             self._fault(self._wait)
         if not self._happened.done():
             self._happened.set_result(None)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _logged(self) -> Iterator[None]:
         """Keep what goes wrong for the test."""
         try:
             yield
@@ -231,36 +231,36 @@ def connect(airflow: Airflow, connection: str, tenant: Emulator) -> None:
 
 
 @pytest.fixture(scope="session")
-def waits(airflow: Airflow, steady: Emulator) -> Iterator[dict[str, Trouble]]:
+def waits(airflow: Airflow, steady: Emulator) -> Iterator[dict[str, Outage]]:
     """The waits, by what happens to them; where that takes its time, it begins at once."""
     with ExitStack() as stack:
 
-        def trouble(name: str, fault: Callable[[Wait], None], *, apart: bool = False) -> Trouble:
+        def outage(name: str, fault: Callable[[Wait], None], *, apart: bool = False) -> Outage:
             tenant = steady
             if apart:
                 tenant = stack.enter_context(Emulator(rate_limit=LIMIT))
                 connect(airflow, name, tenant)
-            return Trouble(Wait(airflow, tenant, name if apart else "steady"), fault)
+            return Outage(Wait(airflow, tenant, name if apart else "steady"), fault)
 
-        troubles = {
-            "tenant": trouble("tenant", _tenant_is_away, apart=True),
-            "limit": trouble("limit", _somebody_else_is_locked_out, apart=True),
-            "secret": trouble("secret", _secret_is_rotated, apart=True),
-            "token": trouble("token", _token_is_revoked, apart=True),
-            "marked": trouble("marked", _user_marks_failed),
-            "triggerer": trouble("triggerer", triggerer_is_killed),
-            "api-server": trouble("api-server", nothing),
-            "scheduler": trouble("scheduler", nothing),
+        faults = {
+            "tenant": outage("tenant", _tenant_is_away, apart=True),
+            "limit": outage("limit", _another_client_is_locked_out, apart=True),
+            "secret": outage("secret", _secret_is_rotated, apart=True),
+            "token": outage("token", _token_is_revoked, apart=True),
+            "marked": outage("marked", _user_marks_failed),
+            "triggerer": outage("triggerer", triggerer_is_killed),
+            "api-server": outage("api-server", nothing),
+            "scheduler": outage("scheduler", nothing),
         }
-        for several in (["tenant"], ["limit"], [*troubles][2:]):
-            thread = Thread(target=_happen, args=[[troubles[name] for name in several]])
+        for several in (["tenant"], ["limit"], [*faults][2:]):
+            thread = Thread(target=_happen, args=[[faults[name] for name in several]])
             thread.start()
             stack.callback(thread.join)
-        yield troubles
+        yield faults
 
 
 @pytest.fixture(scope="session")
-def ends(airflow: Airflow, steady: Emulator, waits: dict[str, Trouble]) -> dict[str, Run]:
+def ends(airflow: Airflow, steady: Emulator, waits: dict[str, Outage]) -> dict[str, Run]:
     """The runs whose gates come to an end, by the way they do."""
     good, bad, stuck, odd = (steady.add_task(duration=None).id for _ in range(4))
     steady.override_task(odd, POISON)
@@ -313,12 +313,12 @@ def settle(airflow: Airflow) -> None:
     _until(lambda: rounds() > 3, "the scheduler stands still")
 
 
-def _happen(troubles: Sequence[Trouble]) -> None:
-    for trouble in troubles:
-        trouble.begin()
-    settle(troubles[0].airflow)
-    for trouble in troubles:
-        trouble.happen()
+def _happen(faults: Sequence[Outage]) -> None:
+    for outage in faults:
+        outage.begin()
+    settle(faults[0].airflow)
+    for outage in faults:
+        outage.happen()
 
 
 def nothing(_wait: Wait) -> None:
@@ -328,7 +328,7 @@ def nothing(_wait: Wait) -> None:
 def _tenant_is_away(wait: Wait) -> None:
     wait.tenant.stop()
     time.sleep(AWAY)
-    wait.tells(lambda log: any("Polling fails" in line for line in log))
+    wait.logs(lambda log: any("Polling fails" in line for line in log))
     wait.tenant.start()
     wait.ends()
 
@@ -346,7 +346,7 @@ def _token_is_revoked(wait: Wait) -> None:
     wait.ends()
 
 
-def _somebody_else_is_locked_out(wait: Wait) -> None:
+def _another_client_is_locked_out(wait: Wait) -> None:
     """Send requests with the gates' client id until the tenant locks it out, and until that is over."""
     tenant = wait.tenant
     form = {
@@ -377,16 +377,16 @@ def triggerer_is_killed(wait: Wait) -> None:
     airflow = wait.airflow
     airflow.start_triggerer(TWO)
     _until(lambda: len(airflow.triggerers()) == 2, "the other triggerer doesn't start")
-    run = airflow.look(wait.run)
+    run = airflow.refresh(wait.run)
     before = {mode: run.task(f"wait_{mode}").triggerer for mode in IN_TRIGGERER}
     assert len(set(before.values())) == 1
     airflow.kill(ONE)
 
     def taken_over() -> bool:
-        run = airflow.look(wait.run)
+        run = airflow.refresh(wait.run)
         return all(run.task(f"wait_{mode}").triggerer not in {None, job} for mode, job in before.items())
 
-    _until(taken_over, "nobody takes the gates over")
+    _until(taken_over, "no triggerer takes the sensors over")
     wait.ends()
 
 

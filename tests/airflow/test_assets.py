@@ -39,7 +39,7 @@ class Story:
     """
     What happened.
 
-    :param old: what had completed before anybody watched
+    :param old: what had completed before there was a watcher
     :param trials: what completed about when the watching began
     :param completed: what completed then, by asset
     :param kills: when the triggerer was killed
@@ -53,7 +53,7 @@ class Story:
     events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def times(self, asset: str) -> dict[str, list[float]]:
-        """Tell when each completion came in an event of an asset, the trials left out."""
+        """Return when each completion came in an event of an asset, the trials left out."""
         times: dict[str, list[float]] = {}
         for event in self.events[asset]:
             at = datetime.fromisoformat(event["timestamp"]).timestamp()
@@ -108,7 +108,7 @@ def story(watching: Airflow, watched: Emulator) -> Story:
         story.events = {asset: _events(watching, assets[asset]) for asset in assets}
         return all(story.times(asset).keys() >= ids for asset, ids in story.completed.items())
 
-    _until(is_watched, "nobody watches")
+    _until(is_watched, "there is no watcher")
     running: list[str] = []
     kills = set(chance.sample(range(COMPLETIONS // 5, COMPLETIONS - 5), KILLS))
     for number in range(COMPLETIONS):
@@ -174,10 +174,10 @@ def test_no_event_for_what_had_completed_before(story: Story) -> None:
     assert not any(story.old & story.times(asset).keys() for asset in story.events)
 
 
-def test_watchers_share_a_look(story: Story, watched: Emulator) -> None:
-    """Looks come a second apart, however many watch."""
-    looks = Counter(int(each.at) for each in watched.requests if each.query.get("sorters") == "-created")
-    assert sorted(looks.values())[len(looks) // 2] == 1
+def test_watchers_share_a_poll(story: Story, watched: Emulator) -> None:
+    """Polls come a second apart, regardless of how many watch."""
+    polls = Counter(int(each.at) for each in watched.requests if each.query.get("sorters") == "-created")
+    assert sorted(polls.values())[len(polls) // 2] == 1
 
 
 def test_runs_read_what_started_them(story: Story, watching: Airflow) -> None:

@@ -33,16 +33,16 @@ def test_success_takes_no_process_where_none_is_needed(airflow: Airflow, ends: d
 
 @each_mode
 @pytest.mark.parametrize(
-    ("end", "told"),
+    ("end", "logged"),
     [("terminated", "ended with TERMINATED"), ("unknown", "The tenant has no task")],
 )
 def test_failure_is_not_tried_again(
-    airflow: Airflow, ends: dict[str, Run], mode: str, end: str, told: str
+    airflow: Airflow, ends: dict[str, Run], mode: str, end: str, logged: str
 ) -> None:
     run = airflow.until(ends[end], {f"wait_{mode}": "failed", "read": "upstream_failed"}, PATIENCE)
     task = run.task(f"wait_{mode}")
     assert task.try_number == 1
-    assert any(told in line for line in airflow.log(run, task))
+    assert any(logged in line for line in airflow.log(run, task))
 
 
 @each_mode

@@ -56,7 +56,7 @@ def clear(airflow: Airflow, run: Run, task_id: str) -> None:
 def test_a_worker_killed_after_the_start(
     airflow: Airflow, steady: Emulator, starts: Run, task_id: str
 ) -> None:
-    until(lambda: airflow.look(starts).task(task_id).try_number == 2, "it isn't tried again")
+    until(lambda: airflow.refresh(starts).task(task_id).try_number == 2, "it isn't tried again")
     (aggregation,) = started(steady, task_id)
     steady.complete(aggregation)
     run = airflow.until(starts, {task_id: "success"}, PATIENCE)
@@ -64,7 +64,7 @@ def test_a_worker_killed_after_the_start(
     assert run.task(task_id).try_number == 2
     assert started(steady, task_id) == [aggregation]
     clear(airflow, run, task_id)
-    until(lambda: len(started(steady, task_id)) == 2, "a task that is cleared starts anew")
+    until(lambda: len(started(steady, task_id)) == 2, "a task that is cleared starts again")
     again = started(steady, task_id)[1]
     steady.complete(again)
     run = airflow.until(run, {task_id: "success"}, PATIENCE)
@@ -95,7 +95,7 @@ def test_marked_while_it_runs_on_a_worker(airflow: Airflow, steady: Emulator, st
 def test_cleared_while_it_runs_on_a_worker(airflow: Airflow, steady: Emulator, starts: Run) -> None:
     (first,) = started(steady, "runs")
     clear(airflow, starts, "runs")
-    until(lambda: airflow.look(starts).task("runs").try_number == 2, "it doesn't run again")
+    until(lambda: airflow.refresh(starts).task("runs").try_number == 2, "it doesn't run again")
     steady.complete(first)
     until(lambda: len(started(steady, "runs")) == 2, "it starts no other")
     second = started(steady, "runs")[1]

@@ -33,7 +33,7 @@ class Waits:
 
 
 class OpenPacer(Pacer):
-    """A pace without a limit, that remembers how long it was told to hold."""
+    """A pace without a limit, that remembers how long it had to hold."""
 
     def __init__(self) -> None:
         super().__init__(100)

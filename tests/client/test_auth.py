@@ -107,15 +107,15 @@ class TestFetching:
             assert statuses(other) == [("token", 401)]
         assert emulator.requests == ()
 
-    def test_every_new_token_is_told_before_it_is_used(self, connect: Connect, emulator: Emulator) -> None:
-        told: list[tuple[str, int]] = []
-        client = connect(on_token=lambda token: told.append((token, len(api_requests(emulator)))))
+    def test_every_new_token_is_masked_before_it_is_used(self, connect: Connect, emulator: Emulator) -> None:
+        tokens: list[tuple[str, int]] = []
+        client = connect(on_token=lambda token: tokens.append((token, len(api_requests(emulator)))))
         client.get(ID)
         client.get(ID)
         emulator.revoke_tokens()
         client.get(ID)
-        assert [count for _, count in told] == [0, 3]
-        assert len({token for token, _ in told}) == 2
+        assert [count for _, count in tokens] == [0, 3]
+        assert len({token for token, _ in tokens}) == 2
 
 
 class TestRenewing:
@@ -253,7 +253,7 @@ class TestTokenEndpointInTrouble:
         ],
         ids=lambda fault: " ".join(map(str, fault.values())),
     )
-    def test_what_may_pass_is_waited_out(
+    def test_transient_errors_are_waited_out(
         self, fault: dict[str, Any], client: TaskStatusClient, emulator: Emulator, waits: Waits
     ) -> None:
         emulator.fail(path="/oauth/token", times=2, **fault)

@@ -85,7 +85,7 @@ class TestOutcomes:
         assert effective(emulator) == {pending: 1}
 
     @every_version
-    def test_tells_what_is_unknown(self, version: str, connect: Connect, emulator: Emulator) -> None:
+    def test_returns_what_is_unknown(self, version: str, connect: Connect, emulator: Emulator) -> None:
         results = run(connect(version, retry=HASTY), ["f" * 32])
         assert outcomes(results) == {ClearOutcome.NOT_FOUND: 1}
         assert patches(emulator) == []
@@ -142,7 +142,7 @@ class TestOutcomes:
         assert all("403" in (result.error or "") for result in results.values())
         assert len(api_requests(emulator)) == 1
 
-    def test_all_fail_where_the_tenant_is_in_trouble_for_longer_than_the_deadline(
+    def test_all_fail_where_the_outage_lasts_longer_than_the_deadline(
         self, connect: Connect, emulator: Emulator
     ) -> None:
         client = connect(retry=RetryPolicy(deadline=0.3, wait=wait_fixed(0.1)))
@@ -210,7 +210,7 @@ class TestWhatEndsMeanwhile:
     def test_what_was_read_too_long_ago_is_read_again(
         self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """At this pace four patches take 1.2 s, and 0.8 s after a look is the latest for one."""
+        """At this pace four patches take 1.2 s, and 0.8 s after a read is the latest for one."""
         monkeypatch.setattr(clearing, "FRESHNESS", 0.8)
         ids = stuck(emulator, 4)
         with TaskStatusClient(settings(emulator), pacer=Pacer(100, window=30.0), retry=HASTY) as client:
@@ -259,7 +259,7 @@ class TestStopping:
         assert emulator.requests == ()
 
     @pytest.mark.parametrize("when", ["GET", "PATCH"])
-    def test_all_that_was_cleared_is_told_and_nothing_more_is_sent(
+    def test_all_that_was_cleared_is_noted_and_nothing_more_is_sent(
         self, when: str, connect: Connect, emulator: Emulator
     ) -> None:
         stop = threading.Event()

@@ -63,7 +63,7 @@ def test_slow_answers_take_more_requests_at_a_time(
 
 @pytest.mark.parametrize("answer_seconds", [0.01, 0.3, 1.0, 2.0, 3.0])
 def test_keeps_the_pace(answer_seconds: float, clock: Clock, connect: Connect) -> None:
-    """Simulated: 8 requests a second in all, each answered after so long; none is sent too late."""
+    """Simulated: 8 requests a second in all, each answered after that time; none is sent too late."""
     clearing = clearing_with(connect, answer_seconds)
     interval = 0.125
     left = tasks(800)
@@ -104,7 +104,7 @@ def test_nothing_is_read_ahead_of_time(clock: Clock) -> None:
     assert flow.next_read_in(0.3, 0.125) == 0
     read: Future[dict[str, TaskStatus]] = Future()
     flow.add_read(read, flow.next_batch(32))
-    # It comes in 0.3 s, its tasks take 4 s, and so long before its turn the next one is to be asked for.
+    # It comes in 0.3 s, its tasks take 4 s, and that long before its turn the next one is to be asked for.
     assert flow.next_read_in(0.3, 0.125) == pytest.approx(4.0)
     clock.now += 1
     read.set_result({})
@@ -134,6 +134,6 @@ def test_what_is_not_settled_comes_back(clock: Clock) -> None:
     flow.add_read(unread, refused)
     flow.collect()
     assert not flow.goes_on
-    assert isinstance(flow.trouble, UnauthorizedError)
+    assert isinstance(flow.error, UnauthorizedError)
     flow.give_back()
     assert [task.id for task in left] == ["4", "failed", "2", "3", "0", "1"]

@@ -465,14 +465,14 @@ class TestTenantsWays:
         assert len(api_requests(emulator)) == 4
 
     @pytest.mark.parametrize("version", ["beta", "v2024", "v2025"])
-    def test_a_deprecated_endpoint_is_told_once(
+    def test_a_deprecated_endpoint_is_logged_once(
         self, version: str, connect: Connect, caplog: pytest.LogCaptureFixture
     ) -> None:
         client = connect(version)
         client.count_pending()
         client.count_pending()
-        told = [record.getMessage() for record in caplog.records if "deprecated" in record.getMessage()]
-        assert told == [
+        logged = [record.getMessage() for record in caplog.records if "deprecated" in record.getMessage()]
+        assert logged == [
             f"SailPoint marks HEAD /{version}/task-status/pending-tasks ({version}) as deprecated"
         ]
 

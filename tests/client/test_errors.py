@@ -1,4 +1,4 @@
-"""What an error tells, and what it is called."""
+"""What an error says, and what it is called."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_answers(answer: Answer, client: TaskStatusClient, emulator: Emulator) -
     assert isinstance(error, APIError)
     assert (error.method, error.path, error.status) == (answer.method, PATH, answer.status)
     assert error.retryable is issubclass(answer.kind, (RateLimitedError, ServerError, TransientResponseError))
-    # Tried again: 401 once with a new token, what may pass as often as the policy says, the rest never.
+    # Tried again: 401 once with a new token, transient errors as often as the policy says, the rest never.
     tries = {401: 2}.get(answer.status, 4 if error.retryable else 1)
     assert [(each.method, each.path) for each in api_requests(emulator)] == [(answer.method, PATH)] * tries
 
@@ -211,7 +211,7 @@ def test_a_count_without_its_header(version: str, connect: Connect, emulator: Em
 
 
 class TestTransport:
-    def test_nobody_listens(self, connect: Connect, emulator: Emulator, waits: Waits) -> None:
+    def test_no_server_listens(self, connect: Connect, emulator: Emulator, waits: Waits) -> None:
         client = connect()
         emulator.stop()
         with pytest.raises(TransportError) as caught:

@@ -100,7 +100,7 @@ class TestChunks:
     @every_version
     @pytest.mark.parametrize("asks", [tasks.find_tasks, tasks.newest_tasks])
     @given(ids=st.lists(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._~:-]{0,127}", fullmatch=True)), data=st.data())
-    def test_a_chunk_is_the_longest_that_fits(
+    def test_a_chunk_is_as_long_as_fits(
         self,
         version: versions.ApiVersion,
         asks: Callable[[versions.ApiVersion, Sequence[str]], Request],

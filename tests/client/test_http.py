@@ -121,7 +121,7 @@ def test_any_body_of_an_error_is_tolerated(status: int, body: bytes) -> None:
         ("/elsewhere#pass", "/elsewhere"),
     ],
 )
-def test_a_redirect_is_told_without_its_secrets(location: str, shown: str) -> None:
+def test_a_redirect_is_shown_without_its_secrets(location: str, shown: str) -> None:
     error = http.decode_error(REQUEST, Response(302, {"location": location}, b""))
     assert f"Redirects are not followed (to {shown!r})" in str(error)
     assert "pass" not in str(error)

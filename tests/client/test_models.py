@@ -85,7 +85,7 @@ def test_reads_the_documented_answer() -> None:
     assert read.outcome() == "Cloud Account Aggregation of AD (id12345) ended with SUCCESS after 0:30:01"
 
 
-def test_keeps_fields_that_nobody_documented() -> None:
+def test_keeps_fields_that_are_not_documented() -> None:
     assert task(newField={"a": [1]}).raw["newField"] == {"a": [1]}
 
 
@@ -400,7 +400,7 @@ def test_what_is_written_is_small_json_and_reads_the_same(payload: object) -> No
     text = json.dumps(written, allow_nan=False, ensure_ascii=False)
     assert text.encode()
     assert "\\u0000" not in text, "PostgreSQL stores no NUL"
-    # Escaped, a character takes 12 bytes at the most.
+    # Escaped, a character takes up to 12 bytes.
     assert len(text) < 12 * (MAX_TEXT + 20) * (10 + MAX_MESSAGES + 2 * MAX_ATTRIBUTES)
     again = TaskStatus.from_json(json.loads(text))
     assert again.to_json() == written

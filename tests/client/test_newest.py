@@ -45,7 +45,7 @@ def ids(found: Mapping[str, Sequence[TaskStatus]]) -> dict[str, list[str]]:
 def between(
     client: TaskStatusClient, monkeypatch: pytest.MonkeyPatch, happen: Callable[[int], object]
 ) -> None:
-    """Let something happen after each of a client's requests; it is told how many there were."""
+    """Let something happen after each of a client's requests; it gets how many there were."""
     call = client.transport.call
     calls = 0
 

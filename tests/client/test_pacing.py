@@ -1,4 +1,4 @@
-"""The client's own pace: no tenant that nobody else uses ever answers 429."""
+"""The client's own pace: a tenant without other clients never answers 429."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.client.conftest import Connect, Waits, api_requests, settings, token_
 
 
 class Clock:
-    """A monotonic clock that moves when it is told to."""
+    """A monotonic clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -234,14 +234,14 @@ class TestAgainstALimit:
         assert len(api_requests(limited)) == 200
 
     def test_the_limit_is_really_on(self, limited: Emulator) -> None:
-        """Who is twice as fast is refused, waits as he is told, and gets everything nevertheless."""
+        """Who is twice as fast is refused, waits as the answers say, and gets everything nevertheless."""
         limited.add_task("1", duration=None)
         assert crowd(limited, Pacer(100, window=0.25), threads=8, calls=25) == ["1"] * 200
         statuses = [request.status for request in api_requests(limited)]
         assert statuses.count(200) == 200
         assert 429 in statuses
 
-    def test_a_429_that_somebody_else_earned_holds_everybody(self, limited: Emulator) -> None:
+    def test_a_429_that_another_client_earned_holds_all(self, limited: Emulator) -> None:
         limited.add_task("1", duration=None)
         pacer = Pacer(80, window=1.0)
         with TaskStatusClient(settings(limited), pacer=pacer) as client:
@@ -250,14 +250,14 @@ class TestAgainstALimit:
         crowd(limited, pacer, threads=8, calls=5)
         requests = api_requests(limited)[1:]
         (refusal,) = [n for n, request in enumerate(requests) if request.status == 429]
-        # Those under way at that moment arrive, then nobody for a second; else nearly all would have.
+        # Those under way at that moment arrive, then none for a second; else nearly all would have.
         later = [request.at - requests[refusal].at for request in requests[refusal + 1 :]]
         assert sum(1 for delay in later if delay < 0.9) <= 20
         assert len(requests) == 41
 
 
 class TestWaiting:
-    def test_nobody_waits_beyond_the_deadline(
+    def test_no_call_waits_beyond_the_deadline(
         self, connect: Connect, waits: Waits, emulator: Emulator
     ) -> None:
         pacer = Pacer(80)

@@ -20,7 +20,7 @@ class ShiftingList:
     A list of numbers, in descending order, that changes between requests.
 
     :param numbers: what it holds at first
-    :param change: changes it; told how many pages were read
+    :param change: changes it; gets how many pages were read
     """
 
     def __init__(

@@ -59,7 +59,7 @@ def name_of(fault: object) -> str:
 
 @pytest.mark.parametrize("fault", PASSING, ids=name_of)
 @pytest.mark.parametrize("call", CALLS)
-def test_what_may_pass_is_waited_out(
+def test_transient_errors_are_waited_out(
     call: str, fault: dict[str, Any], connect: Connect, emulator: Emulator, waits: Waits
 ) -> None:
     emulator.add_task(ID, duration=None)
@@ -185,7 +185,7 @@ class TestDeadline:
         # At 0, 0.2 and 0.4 seconds; fewer on a machine that is busy, and never more.
         assert 1 <= len(api_requests(emulator)) <= 3
 
-    def test_is_for_each_call_anew(self, connect: Connect, emulator: Emulator, waits: Waits) -> None:
+    def test_begins_with_each_call(self, connect: Connect, emulator: Emulator, waits: Waits) -> None:
         client = connect(retry=RetryPolicy(deadline=60, max_attempts=4, wait=wait_fixed(1), sleep=waits))
         emulator.add_task(ID)
         for _ in range(3):
@@ -219,7 +219,7 @@ class TestDeadline:
 
 
 class TestLog:
-    def test_each_wait_is_told(
+    def test_each_wait_is_logged(
         self, client: TaskStatusClient, emulator: Emulator, caplog: pytest.LogCaptureFixture
     ) -> None:
         emulator.add_task(ID)
@@ -235,14 +235,14 @@ class TestLog:
         )
         assert second.startswith(f"GET {PATH} failed (attempt 2), trying again in 0.2 s: GET {PATH} at 127.")
 
-    def test_the_last_failure_is_raised_and_not_told(
+    def test_the_last_failure_is_raised_and_not_logged(
         self, client: TaskStatusClient, emulator: Emulator, caplog: pytest.LogCaptureFixture
     ) -> None:
         emulator.fail(503)
         with pytest.raises(ServerError):
             client.get(ID)
-        told = [record.getMessage().partition("(")[2].partition(")")[0] for record in caplog.records]
-        assert told == ["attempt 1", "attempt 2", "attempt 3"]
+        logged = [record.getMessage().partition("(")[2].partition(")")[0] for record in caplog.records]
+        assert logged == ["attempt 1", "attempt 2", "attempt 3"]
 
     def test_success_is_silent(
         self, client: TaskStatusClient, emulator: Emulator, caplog: pytest.LogCaptureFixture
@@ -303,7 +303,7 @@ class TestClear:
         assert client.clear(task.id).is_complete
         assert {request.method for request in api_requests(emulator)} == {"PATCH"}
 
-    def test_the_repeat_is_sent_soon_after_the_look(
+    def test_the_repeat_is_sent_soon_after_the_read(
         self, connect: Connect, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Where the pace doesn't allow that, it is read once more."""

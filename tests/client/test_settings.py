@@ -120,7 +120,7 @@ def test_token_urls(token_url: str | None, endpoint: str) -> None:
         ("http://127.0.0.1:8787", "http://127.0.0.2:8787/oauth/token"),
     ],
 )
-def test_the_secret_is_sent_to_nobody_else(host: str, token_url: str) -> None:
+def test_the_secret_is_sent_nowhere_else(host: str, token_url: str) -> None:
     """Who edits a connection could else have the secret sent anywhere."""
     with pytest.raises(ValueError, match=r"token_url is at '.*', below it, or in a domain of SailPoint's"):
         settings(host=host, token_url=token_url)

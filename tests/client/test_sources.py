@@ -416,7 +416,7 @@ class TestNeverTwice:
             sources.start_aggregation(ad)
         assert len(emulator.started) == 1
 
-    def test_where_nobody_listens(self, connect_sources: ConnectSources, waits: Waits) -> None:
+    def test_where_no_server_listens(self, connect_sources: ConnectSources, waits: Waits) -> None:
         with socket.socket() as bound:
             bound.bind(("127.0.0.1", 0))
             client = connect_sources(host=f"http://127.0.0.1:{bound.getsockname()[1]}")
@@ -456,7 +456,7 @@ class TestNeverTwice:
     def test_a_connection_that_breaks_while_it_is_sent(
         self, connect_sources: ConnectSources, emulator: Emulator, tmp_path: Path, waits: Waits
     ) -> None:
-        """Without its end nobody can act on a form: it is sent again, to its end."""
+        """Without its end no server can act on a form: it is sent again, to its end."""
         emulator.add_source("HR", HR, delimited_file=True)
         path = tmp_path / "large.csv"
         path.write_bytes(b"id,name\n" * 4_000_000)  # more than fits in the sockets' buffers

@@ -131,7 +131,7 @@ def test_a_time_out_before_the_tenant_takes_it(
 
 
 def test_one_that_shows_only_when_it_is_in_the_way(start: Start, emulator: Emulator) -> None:
-    """The looks after the lost answer come too early, so it is sent again, and refused."""
+    """The polls after the lost answer come too early, so it is sent again, and refused."""
     emulator.fail(kind="drop_after", method="POST", times=1)
 
     def blind(intent: Intent | None) -> None:

@@ -24,7 +24,7 @@ from tests.client.conftest import Connect, Waits
 
 @dataclass
 class Tenant:
-    """A server with a certificate that nobody signed, which knows no task."""
+    """A server with a certificate that no authority signed, which knows no task."""
 
     url: str
     certificate: Path
@@ -99,7 +99,7 @@ def tenant(certificate: Path) -> Iterator[Tenant]:
     server.server_close()
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(
+def test_a_certificate_without_an_authority_is_refused_at_once(
     tenant: Tenant, connect: Connect, waits: Waits
 ) -> None:
     with pytest.raises(

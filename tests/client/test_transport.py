@@ -202,17 +202,17 @@ class TestSize:
     @pytest.mark.parametrize("kind", ["endless", "gzip"])
     def test_what_never_ends_is_given_up(self, kind: Any, connect: Connect, emulator: Emulator) -> None:
         emulator.fail(kind=kind, times=1)
-        with pytest.raises(UnexpectedPayloadError, match=r"more than max_answer_mb|which nobody asked for"):
+        with pytest.raises(UnexpectedPayloadError, match=r"more than max_answer_mb|which was not asked for"):
             connect(max_answer_mb=1, retry=ONCE).get(ID)
 
     @pytest.mark.parametrize("coding", ["gzip, gzip", "gzip,identity", "deflate", "br", "zstd", "x" * 500])
-    def test_a_coding_that_nobody_asked_for_is_refused(
+    def test_a_coding_that_was_not_asked_for_is_refused(
         self, coding: str, connect: Connect, emulator: Emulator
     ) -> None:
         """Each layer may unpack to a thousand times its size."""
         body = packed(json.dumps(TASK).encode(), 2)
         emulator.fail(200, body=body, headers={"Content-Encoding": coding})
-        with pytest.raises(UnexpectedPayloadError, match=r"in the coding '.*which nobody asked") as caught:
+        with pytest.raises(UnexpectedPayloadError, match=r"in the coding '.*which was not asked") as caught:
             connect(retry=ONCE).get(ID)
         assert len(str(caught.value)) < 300
 

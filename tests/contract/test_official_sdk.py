@@ -100,7 +100,7 @@ def drive(version: str, tenant: Emulator, sparse: Emulator) -> dict[str, Any]:
         "tenant": connection(tenant),
         "sparse_tenant": connection(sparse),
     }
-    # Nothing of this environment's packages, and no configuration of somebody's SDK.
+    # Nothing of this environment's packages, and no configuration of another SDK.
     kept = ("PATH", "HOME", "SYSTEMROOT", "TEMP")
     finished = subprocess.run(
         [os.environ[variable], str(HERE / "drive_sdk.py")],

@@ -90,7 +90,7 @@ def test_requests(emulator: Emulator, api: Api) -> None:
 
 
 def test_revoke(emulator: Emulator, api: Api) -> None:
-    send(emulator, "POST", "/revoke", {"client_id": "somebody else"})
+    send(emulator, "POST", "/revoke", {"client_id": "another client"})
     assert api.get("/task-status/v1").status_code == 200
     send(emulator, "POST", "/revoke")
     assert api.get("/task-status/v1").status_code == 401

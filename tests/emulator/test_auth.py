@@ -150,8 +150,8 @@ def test_rotation(emulator: Emulator, api: Api) -> None:
     assert api.token(emulator.client_id, old).status_code == 401
     assert api.token(emulator.client_id, "new/secret").status_code == 200
     assert api.get("/task-status/v1").status_code == 200
-    with pytest.raises(InvalidClientError, match="nobody"):
-        emulator.rotate_secret("nobody", "x")
+    with pytest.raises(InvalidClientError, match="nowhere"):
+        emulator.rotate_secret("nowhere", "x")
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_log(emulator: Emulator, api: Api) -> None:
     assert emulator.requests == ()
 
 
-def test_log_names_nobody_without_a_token(emulator: Emulator) -> None:
+def test_log_names_no_client_without_a_token(emulator: Emulator) -> None:
     requests.get(f"{emulator.url}/task-status/v1", timeout=5)
     assert (emulator.requests[0].status, emulator.requests[0].client_id) == (401, None)
 

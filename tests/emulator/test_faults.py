@@ -139,7 +139,7 @@ def test_delay(api: Api, emulator: Emulator) -> None:
     assert [request.fault for request in emulator.requests] == ["delay", None]
 
 
-def test_delays_as_many_as_it_is_told_to(api: Api, emulator: Emulator) -> None:
+def test_delays_as_many_as_it_should(api: Api, emulator: Emulator) -> None:
     emulator.fail(kind="delay", delay=60, times=1)
     with pytest.raises(requests.Timeout):
         api.session.get(f"{api.url}/task-status/v1", timeout=0.05)

@@ -46,7 +46,7 @@ def test_formats_of_completed(api: Api, value: str, expected: str) -> None:
     assert api.patch(PATH, replace("/completed", value)).json()["completed"] == expected
 
 
-def test_modified_tells_when(api: Api, emulator: Emulator) -> None:
+def test_modified_says_when(api: Api, emulator: Emulator) -> None:
     before = emulator.task("stuck")["modified"]
     emulator.clock.advance(60)
     assert api.patch(PATH, replace("/completionStatus", "Error")).json()["modified"] != before

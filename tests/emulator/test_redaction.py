@@ -13,7 +13,7 @@ from airflow_provider_sptasks.emulator import Emulator, requestlog
 from airflow_provider_sptasks.emulator.redaction import MAX_LOGGED_BODY
 from tests.emulator.conftest import Api
 
-SECRET = "s3cret/that+nobody sees"
+SECRET = "s3cret/that+stays hidden"
 GRANT = {"grant_type": "client_credentials", "client_id": "c", "client_secret": SECRET}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 

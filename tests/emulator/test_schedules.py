@@ -128,7 +128,7 @@ def test_three_tries_in_all(emulator: Emulator) -> None:
     assert launches(emulator) == [0, 15, 30]
 
 
-def test_no_retry_of_what_somebody_ended_otherwise(emulator: Emulator) -> None:
+def test_no_retry_of_what_a_user_ended_otherwise(emulator: Emulator) -> None:
     emulator.schedule("AD", every=600, duration=10, outcome="TEMPERROR", retry_after=5)
     emulator.complete(str(emulator.tasks()[0]["id"]), "ERROR")
     emulator.clock.advance(100)

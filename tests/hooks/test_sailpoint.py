@@ -184,9 +184,9 @@ class TestTestConnection:
         self.check("has no API version 'v1'")
 
     @pytest.mark.parametrize("path", ["/task-status/v1", "/oauth/token"])
-    def test_tenant_in_trouble(self, tenant: Emulator, path: str) -> None:
+    def test_tenant_with_an_error(self, tenant: Emulator, path: str) -> None:
         tenant.fail(503, path=path)
-        self.check("is in trouble; try again later")
+        self.check("has an error; try again later")
 
     def test_rate_limit(self, tenant: Emulator) -> None:
         tenant.fail(429, path="/task-status/v1", headers={"Retry-After": "60"})

@@ -59,7 +59,7 @@ class TestSelection:
         assert ids(table, "cleared") == {task.id for task in stuck[:3]}
         assert sorted(patched(tenant)) == sorted(task.id for task in stuck[:3])
 
-    def test_by_name_whatever_the_case(self, tenant: Emulator, version: str) -> None:
+    def test_by_name_case_insensitive(self, tenant: Emulator, version: str) -> None:
         accounts = tenant.add_task(duration=None, kind="accounts")
         tenant.add_task(duration=None, kind="entitlements")
         table = operator(unique_name="cloud account AGGREGATION", api_version=version).execute(context())
@@ -131,7 +131,7 @@ def test_a_selector_that_is_given_as_none_does_not_vanish(selector: str) -> None
         operator(**others)
 
 
-def test_ids_that_another_selector_excludes_are_told(
+def test_ids_that_another_selector_excludes_are_reported(
     tenant: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     young = tenant.add_task(duration=None)
@@ -143,7 +143,7 @@ def test_ids_that_another_selector_excludes_are_told(
     )
 
 
-def test_sources_compare_whatever_the_case_as_the_tenant_does(tenant: Emulator) -> None:
+def test_sources_compare_case_insensitive_as_the_tenant_does(tenant: Emulator) -> None:
     stuck = tenant.add_task(duration=None)
     assert operator(source_id=str(stuck.source_id).upper(), dry_run=True).execute(context())["would_clear"]
 
@@ -331,7 +331,7 @@ class TestKill:
                 thread.join(timeout=5)
                 assert not thread.is_alive()
 
-    def test_what_was_cleared_is_told_and_it_is_no_success(
+    def test_what_was_cleared_is_logged_and_it_is_no_success(
         self, tenant: Emulator, capsys: pytest.CaptureFixture[str]
     ) -> None:
         tasks = [tenant.add_task(duration=None).id for _ in range(60)]

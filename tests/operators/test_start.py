@@ -216,7 +216,7 @@ class TestOutcomes:
     def test_by_name(self, tenant: Emulator, source: str, mode: str) -> None:
         assert run(mode=mode, source_name="active directory")["target"]["id"] == source
 
-    def test_does_not_wait_if_told_so(self, tenant: Emulator, mode: str) -> None:
+    def test_does_not_wait_if_asked_to(self, tenant: Emulator, mode: str) -> None:
         tenant.add_source("Active Directory", SOURCE, duration=None)
         assert [run(mode=mode, wait_for_completion=False)] == started(tenant)
 
@@ -262,13 +262,13 @@ class TestOutcomes:
         assert run(mode=mode, if_running="attach")["id"] == other.id
         assert started(tenant) == []
 
-    def test_fails_if_told_so(self, tenant: Emulator, source: str, mode: str) -> None:
+    def test_fails_if_asked_to(self, tenant: Emulator, source: str, mode: str) -> None:
         tenant.add_task(source_id=source, duration=None)
         with pytest.raises(SailPointStartError, match="must complete before the next one") as raised:
             run(mode=mode, if_running="fail")
         assert not isinstance(raised.value, AirflowFailException), "a retry may succeed"
 
-    def test_skips_if_told_so(self, tenant: Emulator, source: str, mode: str) -> None:
+    def test_skips_if_asked_to(self, tenant: Emulator, source: str, mode: str) -> None:
         tenant.add_task(source_id=source, duration=None)
         with pytest.raises(AirflowSkipException):
             run(mode=mode, if_running="skip")
@@ -366,7 +366,7 @@ class TestRetries:
         assert run(task.retry())["id"] == task_id
         assert len(started(tenant)) == 1
 
-    def test_a_cleared_task_starts_anew(self, tenant: Emulator, source: str) -> None:
+    def test_a_cleared_task_starts_again(self, tenant: Emulator, source: str) -> None:
         task = Task()
         first = run(task)["id"]
         second = run(task.clear())["id"]
@@ -399,7 +399,7 @@ class TestRetries:
         tenant.add_task(source_id=source, launched=-3_600, duration=1)
         assert [run(Task(store=None).retry())["id"]] == started(tenant)
 
-    def test_without_a_store_a_cleared_task_starts_anew(self, tenant: Emulator, source: str) -> None:
+    def test_without_a_store_a_cleared_task_starts_again(self, tenant: Emulator, source: str) -> None:
         task = Task(store=None)
         ids = [run(task)["id"], run(task.clear())["id"]]
         assert started(tenant) == ids
@@ -433,7 +433,7 @@ def polled(tenant: Emulator, task_status_id: str = "") -> int:
 
 
 class TestLog:
-    def test_tells_of_progress(self, tenant: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_logs_progress(self, tenant: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
         tenant.add_source("Active Directory", SOURCE, duration=2)
         status = run()
         log = capsys.readouterr().out
@@ -487,7 +487,7 @@ class TestKilling:
         assert started(tenant) == []
         assert not [request for request in tenant.requests if request.path.endswith("/load-accounts")]
 
-    def test_what_somebody_else_started_is_not_cleared(self, tenant: Emulator, source: str) -> None:
+    def test_what_another_client_started_is_not_cleared(self, tenant: Emulator, source: str) -> None:
         other = tenant.add_task(source_id=source, duration=None)
         start = operator(clear_on_kill=True, if_running="attach")
         with (

@@ -6,6 +6,6 @@ from airflow_provider_sptasks.triggers import _queue
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the triggerer, what has failed is tried again soon."""
     monkeypatch.setattr(_queue, "LONGEST_BACKOFF_SECONDS", 0.1)

@@ -26,7 +26,7 @@ MODES: dict[str, dict[str, Any]] = {
 
 
 def run(mode: str, make: Callable[[], SailPointSensor]) -> Any:
-    """Run a sensor to its end; in reschedule mode each look is a new object, as it is a new process."""
+    """Run a sensor to its end; in reschedule mode each poll is a new object, as it is a new process."""
     if mode == "poke":
         return make().execute(context())
     if mode == "zero-worker":

@@ -31,7 +31,7 @@ AD = "2c91808a7813090a017814121e121518"
 
 
 def sensor(mode: str = "poke", *, boundary: float = -DAY, **kwargs: Any) -> SailPointAggregationSensor:
-    """A gate by source, whose boundary is so many seconds from now."""
+    """A gate by source, whose boundary is that many seconds from now."""
     settings: dict[str, Any] = {
         "task_id": "gate",
         "dag": DAG("dag", schedule=None),
@@ -46,7 +46,7 @@ def sensor(mode: str = "poke", *, boundary: float = -DAY, **kwargs: Any) -> Sail
 
 @pytest.fixture
 def ad(tenant: Emulator) -> Callable[..., str]:
-    """Add aggregations of Active Directory: launched so many hours from now, for so many hours."""
+    """Add aggregations of Active Directory: launched that many hours from now, for that many hours."""
     tenant.add_source("Active Directory", AD)
 
     def add(hours: float, lasts: float | None = 0.5, **kwargs: Any) -> str:
@@ -204,7 +204,7 @@ class TestSituations:
         ("source", "message"),
         [
             ({"source_id": "f" * 32}, "no source with the id ffff"),
-            ({"source_name": "Nobody"}, "'Nobody'"),
+            ({"source_name": "Nowhere"}, "'Nowhere'"),
             ({"source_name": "Twin"}, "Twin"),
         ],
     )
@@ -245,7 +245,7 @@ class TestSituations:
             assert self.opened_by(mode, api_version=version) == task
 
 
-def test_a_look_at_many_sources_is_few_requests(tenant: Emulator) -> None:
+def test_a_poll_for_many_sources_is_few_requests(tenant: Emulator) -> None:
     sources = [tenant.add_source(f"Source {number}").id for number in range(1000)]
     for number, source in enumerate(sources):
         tenant.add_task(source=f"Source {number}", source_id=source, launched=-HOUR, duration=None)

@@ -41,11 +41,11 @@ def list_requests(tenant: Emulator) -> int:
 
 
 @contextmanager
-def after_looks(tenant: Emulator, looks: int, act: Callable[[], object]) -> Iterator[None]:
-    """Act when the tenant has been looked at so many times."""
+def after_polls(tenant: Emulator, polls: int, act: Callable[[], object]) -> Iterator[None]:
+    """Act when the tenant has been polled that often."""
 
     def wait() -> None:
-        while list_requests(tenant) < looks:
+        while list_requests(tenant) < polls:
             time.sleep(0.01)
         act()
 
@@ -82,7 +82,7 @@ class TestOutcomes:
         assert "Active Directory" in str(caught.value)
         assert "the disk is full" in str(caught.value)
 
-    def test_accepts_what_it_is_told_to(self, tenant: Emulator, mode: str) -> None:
+    def test_accepts_what_it_is_given(self, tenant: Emulator, mode: str) -> None:
         task = tenant.add_task(launched=-60, duration=1, outcome="TERMINATED")
         status = run(mode, lambda: sensor(task.id, mode=mode, accepted_statuses=("TERMINATED",)))
         assert status["completionStatus"] == "TERMINATED"
@@ -103,7 +103,7 @@ class TestOutcomes:
         task = tenant.add_task(launched=-3600, duration=4000, completed_lead=1000)
         assert tenant.task(task.id)["completed"] is not None
         assert tenant.task(task.id)["completionStatus"] is None
-        with after_looks(tenant, 2, lambda: tenant.clock.advance(1000)):
+        with after_polls(tenant, 2, lambda: tenant.clock.advance(1000)):
             status = run(mode, lambda: sensor(task.id, mode=mode))
         assert status["completionStatus"] == "SUCCESS"
         assert list_requests(tenant) > 2
@@ -124,7 +124,7 @@ class TestOutcomes:
     def test_unknown_task_fails_after_the_grace(self, tenant: Emulator, mode: str) -> None:
         with pytest.raises(SailPointTaskNotFoundError, match=UNKNOWN):
             run(mode, lambda: sensor(UNKNOWN, mode=mode, not_found_grace=0.3))
-        assert list_requests(tenant) > 1, "it should have looked again within the grace"
+        assert list_requests(tenant) > 1, "it should have polled again within the grace"
 
     def test_task_that_appears_within_the_grace_is_waited_for(self, tenant: Emulator, mode: str) -> None:
         timer = threading.Timer(0.5, lambda: tenant.add_task(id=UNKNOWN, duration=0.1))
@@ -188,7 +188,7 @@ class TestOutcomes:
         tenant.fail(503, probability=0.5)
         tenant.fail(kind="drop", probability=0.1)
         # A thousand seconds later the tasks have ended, and so have all tokens.
-        with after_looks(tenant, 4, lambda: tenant.clock.advance(1000)):
+        with after_polls(tenant, 4, lambda: tenant.clock.advance(1000)):
             statuses = run(mode, lambda: sensor(tasks, mode=mode, timeout=300))
         assert [status["id"] for status in statuses] == tasks
         assert {status["completionStatus"] for status in statuses} == {"SUCCESS"}
@@ -231,12 +231,12 @@ def test_rotated_credentials_heal(tenant: Emulator, monkeypatch: pytest.MonkeyPa
     assert gate.poke(context())
 
 
-def test_several_ids_are_one_request_a_look(tenant: Emulator) -> None:
+def test_several_ids_are_one_request_a_poll(tenant: Emulator) -> None:
     ids = [tenant.add_task(duration=None).id for _ in range(150)]
     gate = sensor(ids)
-    for look in range(1, 4):
+    for polls in range(1, 4):
         assert not gate.poke(context())
-        assert list_requests(tenant) == look
+        assert list_requests(tenant) == polls
 
 
 def test_same_id_twice_is_one_task(tenant: Emulator) -> None:
@@ -255,7 +255,7 @@ def test_xcom_is_small_json(tenant: Emulator) -> None:
     assert "raw" not in status
 
 
-def test_log_tells_what_is_awaited_progress_and_outcome(
+def test_log_says_what_is_awaited_progress_and_outcome(
     tenant: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = tenant.add_task(launched=-10, duration=100)
@@ -267,16 +267,16 @@ def test_log_tells_what_is_awaited_progress_and_outcome(
     tenant.clock.advance(100)
     gate.poke(context())
     lines = capsys.readouterr().out.splitlines()
-    told = [line for line in lines if "Cloud Account Aggregation of Active Directory" in line]
+    logged = [line for line in lines if "Cloud Account Aggregation of Active Directory" in line]
     assert f"Waiting for the completion of {task.id}" in lines[0]
-    assert len(told) == 3, "an unchanged progress is told once"
-    assert "(10 %)" in told[0]
-    assert "(50 %)" in told[1]
-    assert "ended with SUCCESS after 0:01:40: total " in told[2]
-    assert f"(task {task.id})" in told[2]
+    assert len(logged) == 3, "an unchanged progress is logged once"
+    assert "(10 %)" in logged[0]
+    assert "(50 %)" in logged[1]
+    assert "ended with SUCCESS after 0:01:40: total " in logged[2]
+    assert f"(task {task.id})" in logged[2]
 
 
-def test_trouble_is_told_when_it_starts_and_when_it_ends(
+def test_an_outage_is_logged_when_it_starts_and_when_it_ends(
     tenant: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = tenant.add_task(duration=None)
@@ -368,14 +368,14 @@ def test_unknown_api_version_names_the_connection(tenant: Emulator) -> None:
         gate.execute(context())
 
 
-def test_a_look_ends_with_the_sensors_timeout(tenant: Emulator) -> None:
+def test_a_poll_ends_with_the_sensors_timeout(tenant: Emulator) -> None:
     retry = sensor("abc", poke_interval=300, timeout=7).hook.retry
     assert retry is not None
     assert retry.deadline == 7
 
 
 @pytest.mark.parametrize(("soft_fail", "end"), [(False, AirflowSensorTimeout), (True, AirflowSkipException)])
-def test_first_look_that_takes_all_the_time_there_is(
+def test_first_poll_that_takes_all_the_time_there_is(
     tenant: Emulator, soft_fail: bool, end: type[Exception]
 ) -> None:
     """A deferral without time left would have no time-out at all."""

@@ -501,29 +501,29 @@ def test_unknown_names_are_logged_and_looked_up_again(
         tenant.add_source("Twin", id=None if not tenant.sources else "other")
     database = Database()
     watchers: dict[BaseEventTrigger, list[str]] = {
-        watcher(source_name="Nobody"): ["nobody"],
+        watcher(source_name="Nowhere"): ["nowhere"],
         watcher(source_name="Twin"): ["twin"],
         watcher(): ["fresh"],
     }
 
     async def main() -> None:
         async with Triggerer(database, watchers) as triggerer:
-            await triggerer.until(lambda: "no source named 'Nobody'" in caplog.text)
+            await triggerer.until(lambda: "no source named 'Nowhere'" in caplog.text)
             await triggerer.until(lambda: "2 sources are named 'Twin'" in caplog.text)
             await _begin(triggerer)
             task = tenant.add_task(duration=0, source="Late")
             await triggerer.until(lambda: task.id in database.found("fresh"))
-            tenant.add_source("Nobody")
+            tenant.add_source("Nowhere")
             await _begin(triggerer, 2)
-            mine = tenant.add_task(duration=0, source="Nobody")
-            await triggerer.until(lambda: database.found("nobody") == [mine.id])
+            mine = tenant.add_task(duration=0, source="Nowhere")
+            await triggerer.until(lambda: database.found("nowhere") == [mine.id])
 
     run(main)
     assert database.found("twin") == []
 
 
 def test_alone_where_airflow_shares_no_streams(tenant: Emulator) -> None:
-    """Before Airflow 3.3: begins anew with each start, and keeps nothing."""
+    """Before Airflow 3.3: begins again with each start, and keeps nothing."""
     tenant.add_task(launched=-60, duration=1)
     found: list[str] = []
 

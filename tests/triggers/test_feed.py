@@ -68,7 +68,7 @@ def stale(asset: str, database: Database, value: str) -> SailPointAggregationCom
 
 CURSOR = '{"since": %s, "reported": %s, "awaited": %s}'
 BAD: dict[str, Callable[[Database], SailPointAggregationCompletedTrigger]] = {
-    "a name that the tenant doesn't know": lambda _: trigger(None, source_name="Nobody"),
+    "a name that the tenant doesn't know": lambda _: trigger(None, source_name="Nowhere"),
     "a cursor of another form": lambda database: stale("bad", database, '"2024-05-17"'),
     "a cursor of long ago": lambda database: stale("bad", database, CURSOR % (0, "{}", "{}")),
     "a cursor before all time": lambda database: stale("bad", database, CURSOR % (-(10**30), "{}", "{}")),
@@ -244,7 +244,7 @@ class TestRetryForever:
     def test_logs_the_beginning_and_the_end_of_an_outage(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Each outage, and each refusal that repeats; what nobody foresaw with its traceback."""
+        """Each outage, and each refusal that repeats; what was not foreseen with its traceback."""
         outages: list[list[Exception]] = [
             [self.FAILED] * 3,
             [self.FAILED],

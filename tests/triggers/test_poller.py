@@ -36,7 +36,7 @@ VERSIONS = ["beta", "v2024", "v2025", "v2026", "v1"]
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounds of a twenty-fifth of their length."""
     monkeypatch.setattr(_connection, "SHORTEST_ROUND_SECONDS", 0.2)
     monkeypatch.setattr(_queue, "COALESCE_SECONDS", 0.04)
@@ -265,7 +265,7 @@ def triggerer_queue(watcher: Watcher, kind: type[Query]) -> Any:
 
 class TestUpdates:
     @pytest.mark.parametrize("version", VERSIONS)
-    def test_tell_what_has_changed(self, tenant: Emulator, version: str) -> None:
+    def test_are_of_what_has_changed(self, tenant: Emulator, version: str) -> None:
         running, ended = tenant.add_task(duration=None).id, tenant.add_task(launched=-60, duration=1).id
         ad = tenant.add_source("AD").id
         aggregation = tenant.add_task(source_id=ad, launched=-3600, duration=None).id
@@ -491,7 +491,7 @@ class TestFailures:
 
         run(main)
 
-    def test_of_a_query_itself_reach_all_who_asked_it_and_nobody_else(
+    def test_of_a_query_itself_reach_all_who_asked_it_and_no_others(
         self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def broken(*_: object) -> None:
@@ -538,7 +538,7 @@ class TestConnection:
 
         run(main)
 
-    def test_an_invalid_one_is_refused_when_somebody_subscribes(
+    def test_an_invalid_one_is_refused_when_a_trigger_subscribes(
         self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def main(triggerer: Triggerer) -> None:

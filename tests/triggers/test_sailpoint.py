@@ -78,7 +78,7 @@ def test_task_that_a_list_leaves_out_is_found_by_itself(tenant: Emulator) -> Non
     assert event["statuses"][0]["completionStatus"] == "SUCCESS"
 
 
-def test_refusal_is_told(tenant: Emulator) -> None:
+def test_refusal_is_reported(tenant: Emulator) -> None:
     tenant.fail(403, path="/task-status/v1")
     (event,) = events(trigger("a"))
     assert event["error"] == "refused"
@@ -102,7 +102,7 @@ def test_log_is_the_sensors(tenant: Emulator, capsys: pytest.CaptureFixture[str]
     [
         pytest.param({"version": 1}, id="an older form"),
         pytest.param({"version": ARGUMENTS_VERSION + 1}, id="a newer form"),
-        pytest.param({"mood": "good"}, id="an argument that nobody knows"),
+        pytest.param({"mood": "good"}, id="an unknown argument"),
     ],
 )
 def test_arguments_of_another_version_hand_the_sensor_back(

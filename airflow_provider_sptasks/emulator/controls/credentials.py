@@ -76,7 +76,7 @@ class CredentialControls:
         """
         Revoke tokens.
 
-        :param client_id: whose; everybody's by default.
+        :param client_id: whose; those of all clients by default.
         """
         with self._state.lock:
             self._state.tenant.credentials.revoke(client_id)

@@ -10,7 +10,7 @@ from airflow_provider_sptasks.emulator.state import State
 
 
 class RequestControls:
-    """Tells which requests there were, lets some go wrong, calls a function before each answer."""
+    """Lists which requests there were, lets some go wrong, calls a function before each answer."""
 
     _state: State
 
@@ -78,7 +78,7 @@ class RequestControls:
         :param path: only where the path matches this pattern, such as ``/task-status*``; by default the whole
             API without the token endpoint.
         :param query: only where the query string, decoded, matches this pattern, such as ``*bad-id*``.
-        :param times: only so often.
+        :param times: only that often.
         :param probability: only so probably, each time; repeatable by the emulator's ``seed``.
         :param delay: hold the request up first, in seconds, but for ``trickle`` and ``endless``.
         :param headers: more headers of the answer.

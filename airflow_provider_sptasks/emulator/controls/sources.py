@@ -14,7 +14,7 @@ from airflow_provider_sptasks.emulator.uploads import Upload
 
 
 class SourceControls:
-    """Adds sources and schedules; tells what clients have started and uploaded."""
+    """Adds sources and schedules; lists what clients have started and uploaded."""
 
     _state: State
 

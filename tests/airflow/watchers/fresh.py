@@ -19,7 +19,7 @@ with DAG(dag_id="fresh", schedule=[Asset("every", watchers=[every])], max_active
 
     read()
 
-# A second watcher of the connection, which shares the first one's look.
+# A second watcher of the connection, which shares the first one's polls.
 with DAG(dag_id="fresh_accounts", schedule=[Asset("accounts", watchers=[accounts])], max_active_runs=1):
 
     @task
