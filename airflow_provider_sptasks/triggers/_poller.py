@@ -158,7 +158,9 @@ class Poller:
     def remove(self, subscription: Subscription, query: Query) -> None:
         """Poll a query no longer for a subscription."""
         queue = self._queues[type(query)]
-        entry = queue.entries[query]
+        entry = queue.entries.get(query)
+        if entry is None or subscription not in entry.subscriptions:
+            return  # it was refused, and another one may have come for the same query since then
         entry.subscriptions.remove(subscription)
         if not entry.subscriptions:
             del queue.entries[query]
@@ -250,6 +252,9 @@ class Poller:
         if not queue.is_out:
             queue.is_out = True
             log.warning("Polling %s of %s fails: %s", queue.kind.subject, self._key.base_url, error)
+        for entry in refused:
+            # Who comes for the same before the refused subscriptions are closed has it asked again.
+            del queue.entries[entry.query]
         for entry in watched:
             for subscription in entry.subscriptions:
                 if entry in refused:

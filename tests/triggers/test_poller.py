@@ -481,10 +481,14 @@ class TestFailures:
                 await watchers[1].until(lambda _: False)
             tenant.complete(good.task_status_id)
             await watchers[0].until(lambda answers: is_complete(answers[good]))
-            # Who comes after it is asked for again (FAULTS W7).
+            # Who comes after it is asked for again (FAULTS W7), whether the refused one is closed or not yet.
             tenant.clear_faults()
+            late = await triggerer.watch(bad, interval=0.05)
+            await late.all()
             watchers[1].subscription.close()
             await (await triggerer.watch(bad)).all()
+            tenant.complete(bad.task_status_id)
+            await late.until(partial(ended, bad))
 
         run(main)
 
