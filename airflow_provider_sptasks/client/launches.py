@@ -168,7 +168,10 @@ class NewestSearch:
 
     def _floor_below(self, found: TaskStatus | None) -> datetime:
         """When a task was created at the earliest that could still be newer than one that was found."""
-        return self._floor if found is None else max(self._floor, _started(found) - QUEUED)
+        if found is None:
+            return self._floor
+        # SailPoint lists tasks that were created at the same time in any order: all of them are read.
+        return max(self._floor, min(_started(found) - QUEUED, _created(found)))
 
     def _is_asked_for(self, task: TaskStatus) -> bool:
         kind = self._query.kind

@@ -210,11 +210,12 @@ class SailPointSensor(BaseSensorOperator):
 
     def _begin(self, context: Context) -> Driver:
         first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
-        wait = self._parse().begun(first or datetime.now(UTC))
+        wait = self._parse()
         self._progress.begin(wait.describe())
+        connection = self.hook.connect()
         return Driver(
-            self.hook.connect(),
-            wait,
+            connection,
+            wait.begun(first or datetime.now(UTC)),
             self._progress,
             seconds_left=self._seconds_left,
             has_worked=first is not None,

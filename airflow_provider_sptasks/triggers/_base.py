@@ -108,12 +108,12 @@ class SensorTrigger(BaseTrigger):
             yield TriggerEvent(poll_again("its arguments are of another version"))  # type: ignore[no-untyped-call]
             return
         try:
-            wait = self._wait().begun(datetime.now(UTC))
+            wait = self._wait()
             ends_here = await self._may_end_here()
             self._forget_other_tasks()
             progress = ProgressLogger(self.logger())  # all triggers' own: each one's would cost a kilobyte
             progress.begin(wait.describe())
-            verdict, answers = await self._poll(wait, progress)
+            wait, verdict, answers = await self._poll(wait, progress)
         except SailPointTaskNotFoundError as error:
             event = error_event("not_found", error)
         except SailPointSourceNotFoundError as error:
@@ -127,7 +127,7 @@ class SensorTrigger(BaseTrigger):
             event = seen_event(wait, answers)
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
-    async def _poll(self, wait: Wait, progress: ProgressLogger) -> tuple[Verdict, Answers]:
+    async def _poll(self, wait: Wait, progress: ProgressLogger) -> tuple[Wait, Verdict, Answers]:
         """Wait until the verdict is final; begin again if the connection leads to another tenant now."""
         while True:
             with suppress(ConnectionChangedError):
@@ -137,7 +137,8 @@ class SensorTrigger(BaseTrigger):
 
     async def _follow(
         self, wait: Wait, progress: ProgressLogger, updates: Subscription
-    ) -> tuple[Verdict, Answers]:
+    ) -> tuple[Wait, Verdict, Answers]:
+        wait = wait.begun(datetime.now(UTC))
         answers: Answers = {}
         while True:
             now = datetime.now(UTC)
@@ -146,7 +147,7 @@ class SensorTrigger(BaseTrigger):
             updates.watch(query for query in queries if not query.lasts(answers.get(query)))
             verdict = wait.judge(answers, now)
             if verdict.is_final:
-                return verdict, answers
+                return wait, verdict, answers
             update = await self._update(updates, verdict.judge_again_at)
             answers |= update.answers
             if update.error is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -247,7 +246,10 @@ class Steps:
             retry_grace=RETRY_GRACE,
             **self._common(),
         )
-        return f"sensor of {kind} of {[each[:4] for each in sources]} since {after:.0f} s, {if_failed}", trigger
+        return (
+            f"sensor of {kind} of {[each[:4] for each in sources]} since {after:.0f} s, {if_failed}",
+            trigger,
+        )
 
     def _common(self) -> dict[str, Any]:
         return {

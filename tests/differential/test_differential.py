@@ -27,7 +27,7 @@ from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.triggers import _base, _connection, _poller, _queue
 from airflow_provider_sptasks.waiting import driver
 from tests.conftest import CONNECTION
-from tests.differential.replay import CONN_ID, VERSIONS, DisagreementError, History, Totals
+from tests.differential.replay import CONN_ID, VERSIONS, History, Totals
 
 HISTORIES = int(os.environ.get("HISTORIES", "300"))
 FIRST = int(os.environ.get("FIRST_HISTORY", "0"))
@@ -76,7 +76,9 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the client read pages of few records, also where that is a parameter's default."""
-    for module in [each for name, each in sys.modules.items() if name.startswith(transport.__package__ or "")]:
+    for module in [
+        each for name, each in sys.modules.items() if name.startswith(transport.__package__ or "")
+    ]:
         for holder in [module, *(each for each in vars(module).values() if isinstance(each, type))]:
             for name, value in list(vars(holder).items()):
                 if name == "MAX_PAGE_SIZE":

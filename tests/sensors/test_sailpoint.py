@@ -123,7 +123,7 @@ class TestOutcomes:
 
     def test_unknown_task_fails_after_the_grace(self, tenant: Emulator, mode: str) -> None:
         with pytest.raises(SailPointTaskNotFoundError, match=UNKNOWN):
-            run(mode, lambda: sensor(UNKNOWN, mode=mode, not_found_grace=0.3))
+            run(mode, lambda: sensor(UNKNOWN, mode=mode, not_found_grace=1.0))
         assert list_requests(tenant) > 1, "it should have polled again within the grace"
 
     def test_task_that_appears_within_the_grace_is_waited_for(self, tenant: Emulator, mode: str) -> None:
