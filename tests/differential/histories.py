@@ -58,7 +58,7 @@ class Steps:
             world.add_source()
         self._filler = world.add_source()
         world.sources.remove(self._filler)
-        for _ in range(self._rng.choice((0, 0, 3, 6, 9))):
+        for _ in range(self._rng.choice((0, 4, 5, 7))):
             world.add(self._filler)
         self._choices: dict[Callable[[], str], int] = {
             self.launch: 5,
@@ -178,10 +178,10 @@ class Steps:
             ("a filler is added", lambda: world.add(self._filler)),
             ("a record is added", lambda: world.add(self._source(), self._kind())),
         ]
-        for record in fillers[:3]:
+        for gone in (fillers[:1], fillers[:2], fillers[:3]) if fillers else ():
             choices += [
-                (f"end filler {_named(record)}", lambda record=record: world.end(record, "SUCCESS")),
-                (f"remove filler {_named(record)}", lambda record=record: world.remove(record)),
+                (f"{len(gone)} fillers end", lambda gone=gone: [world.end(each, "SUCCESS") for each in gone]),
+                (f"{len(gone)} fillers go", lambda gone=gone: [world.remove(each) for each in gone]),
             ]
         for record in running[:2]:
             status = self._rng.choice(STATUSES)

@@ -27,11 +27,13 @@ from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.triggers import _base, _connection, _poller, _queue
 from airflow_provider_sptasks.waiting import driver
 from tests.conftest import CONNECTION
+from tests.differential import modes, old
 from tests.differential.replay import CONN_ID, VERSIONS, DisagreementError, History, Totals
 
 HISTORIES = int(os.environ.get("HISTORIES", "300"))
 FIRST = int(os.environ.get("FIRST_HISTORY", "0"))
-PAGE_SIZE = 4
+PAGE_SIZE = 5
+ENOUGH_TO_FIND = 100
 
 Player = Callable[[int, int], Totals]
 
@@ -109,3 +111,14 @@ def test_a_poke_and_the_trigger_agree_at_every_moment(play: Player) -> None:
     totals = play(FIRST, HISTORIES)
     print(totals)  # noqa: T201 - how much was compared
     assert totals.histories == HISTORIES
+
+
+@pytest.mark.parametrize("put_back", old.ALL, ids=lambda each: each.__name__)
+def test_what_was_wrong_once_is_found(
+    play: Player, monkeypatch: pytest.MonkeyPatch, put_back: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    """FAULTS W1, W2 and W7: histories are played until one shows the fault."""
+    monkeypatch.setattr(modes, "SETTLE_SECONDS", 5.0)
+    put_back(monkeypatch)
+    with pytest.raises(DisagreementError):
+        play(0, ENOUGH_TO_FIND)
