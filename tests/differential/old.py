@@ -56,9 +56,7 @@ def forget_what_was_launched_before_created(monkeypatch: pytest.MonkeyPatch) -> 
 def read_pages_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin each page of a list where the one before has ended, wherever that is meanwhile."""
 
-    def read_pages(
-        fetch: Callable[[int], Page[Any]], what: str, page_size: int
-    ) -> Iterator[Page[Any]]:
+    def read_pages(fetch: Callable[[int], Page[Any]], what: str, page_size: int) -> Iterator[Page[Any]]:
         offset = 0
         while True:
             page = fetch(offset)

@@ -107,7 +107,7 @@ class History:
         self._sensors.append(sensor)
 
     async def _join_after_a_refusal(self) -> None:
-        """Let a subscription be refused that its subscriber doesn't close yet, and a sensor come to the same."""
+        """Let a subscription be refused, and a sensor come to the same task before that is closed."""
         record = self._world.add(self._world.sources[0])
         await poll_now(self._sensors, self._bystanders)
         subscription = await self._stack.enter_async_context(subscribe(CONN_ID, self._version, 3_600.0))
