@@ -157,7 +157,6 @@ class AggregationWait:
         :param now: the time, aware
         :raises SailPointSourceNotFoundError: the tenant doesn't know a source, or knows several of a name
         """
-        self._check_sources(answers)
         accepted: list[TaskStatus] = []
         refused: list[TaskStatus] = []
         retries: list[datetime] = []
@@ -174,6 +173,9 @@ class AggregationWait:
                     retries.append(retry_until)
                 else:
                     refused.append(decisive)
+        # A refused one decides first: answers to other queries come later in a trigger than in a poke.
+        if not refused and all(query in answers for query in self.queries(answers, now)):
+            self._check_sources(answers)
         is_done = not refused and len(accepted) == len(self.sources)
         return Verdict(
             is_done, tuple(accepted) if is_done else (), tuple(refused), min(retries, default=None)

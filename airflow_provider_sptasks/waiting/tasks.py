@@ -115,20 +115,23 @@ class TaskWait:
         :param now: the time, aware
         :raises SailPointTaskNotFoundError: the tenant doesn't know a task, after the grace
         """
-        found = {}
+        found, unknown = {}, []
         for each in self.task_status_ids:
             listed = answers.get(TaskQuery(each))
             status = listed if listed is not None else answers.get(TaskLookup(each))
             if status is not None:
                 found[each] = status
             elif TaskQuery(each) in answers and TaskLookup(each) in answers:
-                raise _not_found(each)
+                unknown.append(each)
         ended = [found[each] for each in self.task_status_ids if each in found and found[each].is_complete]
         refused = tuple(
             each
             for each in ended
             if self.accepted is not None and each.completion_status not in self.accepted
         )
+        # A refused one decides first: answers to other queries come later in a trigger than in a poke.
+        if unknown and not refused and all(query in answers for query in self.queries(answers, now)):
+            raise _not_found(unknown[0])
         is_done = not refused and len(ended) == len(self.task_status_ids)
         again = self._must_exist_at(now) if self._missing(answers) else None
         return Verdict(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow_provider_sptasks.triggers._base import SensorTrigger
 from airflow_provider_sptasks.triggers.sailpoint import SailPointAggregationTrigger, SailPointTaskTrigger
-from tests.differential.world import FILLER, Record, World, ago, name_of
+from tests.differential.world import Record, World, ago, name_of
 
 KINDS = ("accounts", "accounts", "accounts", "entitlements", "account_deletion")
 STATUSES = ("SUCCESS", "SUCCESS", "SUCCESS", "WARNING", "ERROR", "TERMINATED", "TEMPERROR")
@@ -57,7 +58,7 @@ class Steps:
             world.add_source()
         self._filler = world.add_source()
         world.sources.remove(self._filler)
-        for _ in range(self._rng.choice((0, 0, 3, 6, 9))):
+        for _ in range(self._rng.choice((0, 4, 5, 5))):
             world.add(self._filler)
         self._choices: dict[Callable[[], str], int] = {
             self.launch: 5,
@@ -174,17 +175,16 @@ class Steps:
         fillers = [each for each in self._running() if each.source == self._filler]
         running = [each for each in self._running() if each.source != self._filler]
         choices: list[tuple[str, Callable[[], object]]] = [
-            ("a filler is added", lambda: world.add(self._filler)),
-            ("a record is added", lambda: world.add(self._source(), self._kind())),
+            ("a record is added", partial(world.add, self._source(), self._kind())),
         ]
-        for record in fillers[:3]:
+        for number in range(1, min(len(fillers), 3) + 1):
             choices += [
-                (f"end filler {_named(record)}", lambda record=record: world.end(record, "SUCCESS")),
-                (f"remove filler {_named(record)}", lambda record=record: world.remove(record)),
+                (f"{number} fillers end", partial(self._each, fillers[:number], self._succeed)),
+                (f"{number} fillers go", partial(self._each, fillers[:number], world.remove)),
             ]
-        for record in running[:2]:
+        for record in running[:1]:
             status = self._rng.choice(STATUSES)
-            choices.append((f"end {_named(record)}", lambda record=record: world.end(record, status)))
+            choices.append((f"end {_named(record)}", partial(world.end, record, status)))
         return Shift(*self._rng.choice(choices))
 
     def finish(self) -> None:
@@ -205,7 +205,7 @@ class Steps:
     def sensor(self) -> tuple[str, SensorTrigger]:
         """Make the trigger of a random sensor, which waits from now on."""
         known = [each for each in self._world.records if not each.is_removed and each.source != self._filler]
-        return self._by_task(known) if known and self._rng.random() < 0.35 else self._by_source()
+        return self._by_task(known) if known and self._rng.random() < 0.25 else self._by_source()
 
     def sensor_of(self, record: Record) -> SensorTrigger:
         """Make the trigger of a sensor of one task, which waits from now on."""
@@ -235,7 +235,7 @@ class Steps:
         names = [name_of(self._world.sources.index(each)) for each in sources if each in self._world.sources]
         given = {"source_name": names} if self._rng.random() < 0.15 else {"source_id": sources}
         kind = self._rng.choice(("accounts", "accounts", "entitlements", "any"))
-        after = self._rng.choice((7_200.0, 600.0, 60.0, 0.0, -300.0))
+        after = self._rng.choice((7_200.0, 7_200.0, 7_200.0, 600.0, 60.0, 0.0, -300.0))
         if_failed = self._rng.choice(("fail", "wait_for_next"))
         trigger = SailPointAggregationTrigger(
             **given,
@@ -271,12 +271,17 @@ class Steps:
         # The end of a task that is awaited is final, whether it was seen or not: not so its removal.
         return [each for each in self._world.listed if each.status is None or each.id not in self._awaited]
 
+    def _succeed(self, record: Record) -> None:
+        self._world.end(record, "SUCCESS")
+
+    @staticmethod
+    def _each(records: list[Record], change: Callable[[Record], object]) -> None:
+        for record in records:
+            change(record)
+
     def _any(self, records: list[Record]) -> Record | None:
         return self._rng.choice(records) if records else None
 
 
 def _named(record: Record) -> str:
     return f"{record.id[:4]} ({record.kind} of {record.source[:4]}, {record.status})"
-
-
-__all__ = ["FILLER", "Shift", "Steps"]

@@ -1,4 +1,4 @@
-"""The two modes that must agree: a poke, and a trigger of which every poll is made at a moment of the test's."""
+"""The two modes that must agree: a poke, and a trigger whose polls are made when a history says so."""
 
 from __future__ import annotations
 

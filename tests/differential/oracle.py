@@ -28,8 +28,6 @@ def verdicts(wait: AggregationWait | TaskWait, world: World) -> set[Verdict] | N
 
 def _of_sources(wait: AggregationWait, world: World) -> set[Verdict] | None:
     ids = [_source_id(each, world) if wait.named else each for each in wait.sources]
-    if not set(ids) <= set(world.sources):
-        return {NOT_FOUND}
     records = [world.of_source(each) for each in ids]
     if any(each.launched and each.launched - each.created > QUEUED for own in records for each in own):
         return None
@@ -42,6 +40,8 @@ def _of_sources(wait: AggregationWait, world: World) -> set[Verdict] | None:
     ]
     if refused:
         return {("failed", *(each.id for each in refused))}
+    if not set(ids) <= set(world.sources):
+        return {NOT_FOUND}
     if len(ended) == len(ids) and all(_accepted(wait, each) for each in ended):
         return {("done", *(each.id for each in ended))}
     return {WAITS}
@@ -83,9 +83,9 @@ def _of_tasks(wait: TaskWait, world: World) -> set[Verdict]:
     known = {each.id.casefold(): each for each in world.records if not each.is_removed}
     found = [known.get(each.casefold()) for each in wait.task_status_ids]
     is_over = world.now >= wait.waiting_since + wait.not_found_grace
-    if is_over and any(each is None for each in found):
-        return {NOT_FOUND}
     seen = _task_verdict(wait, [each for each in found if each is not None])
+    if is_over and any(each is None for each in found) and seen[0] != "failed":
+        return {NOT_FOUND}
     if is_over or not any(each is not None and each.is_hidden for each in found):
         return {seen}
     # Few are read by their ids where that is cheap, and a list may not show one for a while.

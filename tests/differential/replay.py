@@ -23,7 +23,7 @@ from tests.differential.world import World
 
 CONN_ID = "sailpoint_default"
 VERSIONS = ("v1", "beta")
-MAX_SENSORS = 3
+MAX_SENSORS = 2
 
 
 class DisagreementError(AssertionError):
@@ -83,11 +83,11 @@ class History:
         self.totals.histories += 1
 
     async def _play(self) -> None:
-        for _ in range(self._rng.randint(0, 4)):
+        for _ in range(self._rng.randint(0, 9)):
             self._told.append(self._steps.take())
         self.emulator.clear_faults()
         refusal_at = self._rng.randrange(40)
-        for number in range(self._rng.randint(5, 10)):
+        for number in range(self._rng.randint(4, 8)):
             if number == refusal_at:
                 await self._join_after_a_refusal()
             if number == 0 or (len(self._sensors) < MAX_SENSORS and self._rng.random() < 0.3):
@@ -107,7 +107,7 @@ class History:
         self._sensors.append(sensor)
 
     async def _join_after_a_refusal(self) -> None:
-        """Let a subscription be refused that its subscriber doesn't close yet, and a sensor come to the same."""
+        """Let a subscription be refused, and a sensor come to the same task before that is closed."""
         record = self._world.add(self._world.sources[0])
         await poll_now(self._sensors, self._bystanders)
         subscription = await self._stack.enter_async_context(subscribe(CONN_ID, self._version, 3_600.0))
@@ -122,7 +122,7 @@ class History:
 
     async def _step(self) -> None:
         self.totals.steps += 1
-        if self._rng.random() < 0.3:
+        if self._rng.random() < 0.35:
             await self._shift()
         else:
             self._told.append(self._steps.take())

@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 from airflow_provider_sptasks.emulator import Emulator
 
-FILLER = "filler"
-
 
 @dataclass(eq=False)
 class Record:
