@@ -233,7 +233,9 @@ class Steps:
         if self._rng.random() < 0.04:
             sources.append(self._world.id())
         names = [name_of(self._world.sources.index(each)) for each in sources if each in self._world.sources]
-        given = {"source_name": names} if self._rng.random() < 0.15 else {"source_id": sources}
+        given: dict[str, Any] = (
+            {"source_name": names} if self._rng.random() < 0.15 else {"source_id": sources}
+        )
         kind = self._rng.choice(("accounts", "accounts", "entitlements", "any"))
         after = self._rng.choice((7_200.0, 7_200.0, 7_200.0, 600.0, 60.0, 0.0, -300.0))
         if_failed = self._rng.choice(("fail", "wait_for_next"))

@@ -89,7 +89,7 @@ class Sensor:
         if not self._task.done():
             return WAITS
         try:
-            verdict, answers = self._task.result()
+            _wait, verdict, answers = self._task.result()
         except (SailPointTaskNotFoundError, SailPointSourceNotFoundError):
             return NOT_FOUND
         event = json.loads(json.dumps(seen_event(self.wait, answers)))
