@@ -235,7 +235,7 @@ def test_too_many_gates_in_a_dag_are_warned_of_once(
         for number in range(10):
             gate("abc", dag, task_id=f"gate{number}")
     logged = [
-        line for line in capsys.readouterr().out.splitlines() if "gates that start in the triggerer" in line
+        line for line in capsys.readouterr().out.splitlines() if "sensors that start in the triggerer" in line
     ]
     assert len(logged) == 1
     assert "DAG 'large' has 6 sensors that start in the triggerer and 7 tasks" in logged[0]

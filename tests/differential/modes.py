@@ -60,7 +60,7 @@ class Sensor:
 
     def poke(self) -> Verdict:
         """
-        Poll anew, as another process in reschedule mode does.
+        Poll again, as another process in reschedule mode does.
 
         The ends of tasks that it has seen are kept, as in poke mode: an end is final.
         """
@@ -108,7 +108,7 @@ async def poll_now(sensors: Sequence[Sensor], bystanders: Sequence[Subscription]
     Make the poller ask for everything once more, and wait until every trigger has judged the answers.
 
     :param sensors: the sensors
-    :param bystanders: subscriptions that nobody reads
+    :param bystanders: subscriptions without a reader
     """
     since = asyncio.get_running_loop().time()
     async with asyncio.timeout(SETTLE_SECONDS):

@@ -57,7 +57,7 @@ class History:
     emulator: Emulator
     hooks: dict[str, SailPointHook]
     totals: Totals
-    _told: list[str] = field(default_factory=list)
+    _lines: list[str] = field(default_factory=list)
     _sensors: list[Sensor] = field(default_factory=list)
     _bystanders: list[Subscription] = field(default_factory=list)
 
@@ -84,24 +84,24 @@ class History:
 
     async def _play(self) -> None:
         for _ in range(self._rng.randint(0, 9)):
-            self._told.append(self._steps.take())
+            self._lines.append(self._steps.take())
         self.emulator.clear_faults()
         refusal_at = self._rng.randrange(40)
         for number in range(self._rng.randint(4, 8)):
             if number == refusal_at:
                 await self._join_after_a_refusal()
             if number == 0 or (len(self._sensors) < MAX_SENSORS and self._rng.random() < 0.3):
-                told, trigger = self._steps.sensor()
-                self._join(told, trigger)
+                line, trigger = self._steps.sensor()
+                self._join(line, trigger)
             await self._step()
-        self._told.append("the end")
+        self._lines.append("the end")
         self._steps.finish()
         await self._compare()
         if self._sensors:
             raise self._disagreement(self._sensors[0], "it still waits, with no reason to", WAITS)
 
-    def _join(self, told: str, trigger: SensorTrigger) -> None:
-        self._told.append(told)
+    def _join(self, line: str, trigger: SensorTrigger) -> None:
+        self._lines.append(line)
         sensor = Sensor(trigger, self._hook)
         self._stack.push_async_callback(sensor.close)
         self._sensors.append(sensor)
@@ -125,7 +125,7 @@ class History:
         if self._rng.random() < 0.35:
             await self._shift()
         else:
-            self._told.append(self._steps.take())
+            self._lines.append(self._steps.take())
             await self._compare()
 
     async def _shift(self) -> None:
@@ -136,7 +136,7 @@ class History:
         found = await self._both()
         self.emulator.on_request(None)
         after = [verdicts(sensor.wait, self._world) for sensor in self._sensors]
-        self._told.append(f"{shift.what} between two pages: {shift.has_happened}")
+        self._lines.append(f"{shift.what} between two pages: {shift.has_happened}")
         self.totals.shifts += shift.has_happened
         for sensor, poked, deferred, *allowed in zip(self._sensors, *found, before, after, strict=True):
             if any(each is None for each in allowed):
@@ -180,7 +180,7 @@ class History:
         return poked, [sensor.deferred(self._world) for sensor in self._sensors]
 
     def _disagreement(self, sensor: Sensor, found: str, *allowed: Verdict) -> DisagreementError:
-        history = "\n  ".join(self._told)
+        history = "\n  ".join(self._lines)
         return DisagreementError(
             f"History {self.seed} ({self._version}): {found}; right is {allowed}\n{sensor}\n  {history}"
         )

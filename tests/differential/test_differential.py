@@ -45,7 +45,7 @@ def play(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> I
     caplog.set_level(logging.CRITICAL, logger="airflow_provider_sptasks")  # of faults there are thousands
     with Emulator(rate_limit=None) as emulator:
         monkeypatch.setenv(CONNECTION, f"{emulator.connection_uri}/?poll_share=1")
-        _hurry(monkeypatch)
+        _poll_when_forced(monkeypatch)
         _small_pages(monkeypatch)
         clock = _clock_of(emulator)
         monkeypatch.setattr(driver, "datetime", clock)
@@ -65,9 +65,9 @@ def play(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> I
             hook.client.close()
 
 
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def _poll_when_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     # Whatever is polled is made due by the history.
-    monkeypatch.setattr(_poller, "SHORTEST_ROUND_SECONDS", 3_600.0)
+    monkeypatch.setattr(_connection, "SHORTEST_ROUND_SECONDS", 3_600.0)
     monkeypatch.setattr(_poller, "COALESCE_SECONDS", 0.0)
     monkeypatch.setattr(_queue, "LONGEST_BACKOFF_SECONDS", 0.0)
     monkeypatch.setattr(_connection, "CONNECTION_CACHE_SECONDS", 3_600.0)
