@@ -118,6 +118,9 @@ class Steps:
         if not running:
             return self.launch()
         record = self._rng.choice(running)
+        if record.started > self._world.now:
+            # Or it would be the newest one till 2099, and if that is no success, there is a reason to wait.
+            self._world.launch_queued(record, self._world.now)
         self._world.end(record, self._rng.choice(STATUSES))
         if record.status == "TEMPERROR" and self._rng.random() < 0.5:
             retry = self._world.add(record.source, record.kind)
@@ -184,7 +187,8 @@ class Steps:
             ]
         for record in running[:1]:
             status = self._rng.choice(STATUSES)
-            choices.append((f"end {_named(record)}", partial(world.end, record, status)))
+            if record.started <= world.now:
+                choices.append((f"end {_named(record)}", partial(world.end, record, status)))
         return Shift(*self._rng.choice(choices))
 
     def finish(self) -> None:
@@ -197,6 +201,7 @@ class Steps:
         world.advance(3_600.0)
         for record in self._running():
             if record.id in self._awaited:
+                world.launch_queued(record, min(record.started, world.now))
                 world.end(record, "SUCCESS")
         for source in world.sources:
             for kind in ("accounts", "entitlements"):

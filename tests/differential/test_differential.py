@@ -1,8 +1,8 @@
 """
 Random histories of a tenant, in which a poke at every moment and the deferred sensor must agree.
 
-A history that fails is played again by its seed: ``HISTORIES=1 FIRST_HISTORY=<seed>``. ``HISTORIES=2000``
-plays more of them.
+A history that fails is played again by its seed: ``HISTORIES=1 FIRST_HISTORY=<seed>``. More of them take
+``HISTORIES=2000``.
 """
 
 from __future__ import annotations

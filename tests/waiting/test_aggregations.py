@@ -224,6 +224,16 @@ class TestSources:
         with pytest.raises(SailPointSourceNotFoundError, match="no source with the id ad"):
             waiting.judge(nothing | {KnownSource("ad"): False}, NOW)
 
+    def test_a_failure_decides_before_a_source_that_is_unknown(self) -> None:
+        """A poke knows both at once, and a trigger one after the other: neither may depend on that."""
+        waiting = wait(["ad", "hr"])
+        failed = task(-3, "ERROR", source="hr")
+        answers = seen(waiting, failed)
+        for known in ({}, {KnownSource("ad"): False}):
+            assert waiting.judge(answers | known, NOW).refused == (failed,)
+        partial = {query: answer for query, answer in answers.items() if answer.newest is None}
+        assert not waiting.judge(partial | {KnownSource("ad"): False}, NOW).is_final
+
     def test_a_source_that_launched_anything_is_not(self) -> None:
         waiting = wait()
         other = seen(waiting, task(-3, "SUCCESS", kind=OTHER))

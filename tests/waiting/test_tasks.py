@@ -108,6 +108,17 @@ def test_a_task_that_is_not_listed_is_looked_up_after_the_grace() -> None:
     assert waiting.judge(found, after).refused == (task("a", "ERROR"),)
 
 
+def test_a_refused_task_decides_before_one_that_is_not_found() -> None:
+    """A poke knows both at once, and a trigger one after the other: neither may depend on that."""
+    waiting, after = wait(["a", "b"]), NOON + GRACE
+    unknown: Answers = {TaskQuery("a"): None, TaskLookup("a"): None}
+    assert not waiting.judge(unknown, after).is_final, "the other one is not answered yet"
+    for answers in (listed(b="ERROR"), listed(a="absent", b="ERROR"), unknown | listed(b="ERROR")):
+        assert [each.id for each in waiting.judge(answers, after).refused] == ["b"]
+    with pytest.raises(SailPointTaskNotFoundError, match="'a'"):
+        waiting.judge(unknown | listed(b="SUCCESS"), after)
+
+
 def test_a_lookup_that_comes_before_the_list_means_nothing() -> None:
     assert not wait().judge({TaskLookup("a"): None}, NOON + GRACE).is_final
 
