@@ -222,10 +222,14 @@ class Poller:
             return
         if queue.worked(batch, self._loop.time()):
             log.info("Polling %s of %s works again", queue.kind.subject, self._key.base_url)
-        for number, entry in enumerate(batch, 1):
-            self._deliver(entry, answers[entry.query], asked_at)
+        notified: dict[Subscription, None] = {}
+        for entry in batch:
+            notified |= dict.fromkeys(self._deliver(entry, answers[entry.query], asked_at))
             if entry.subscriptions:
                 queue.push(entry, self._next_due(entry, asked_at))
+        # Only now: a trigger must not judge a part of an answer together with what was before.
+        for number, subscription in enumerate(notified, 1):
+            subscription.wake()
             if number % NOTIFY_BATCH == 0:
                 await asyncio.sleep(0)
 
@@ -237,14 +241,18 @@ class Poller:
         return asked_at + min(self._round() * late, interval * early)
 
     @staticmethod
-    def _deliver(entry: Entry, answer: Any, asked_at: float) -> None:
+    def _deliver(entry: Entry, answer: Any, asked_at: float) -> list[Subscription]:
+        """Hand an answer to those for whom it is new; return them, to be woken."""
         changed = entry.failures > 0 or answer != entry.answer
+        notified = []
         for subscription in entry.subscriptions:
             if subscription.is_new(entry.query, asked_at):
                 continue
             if changed or subscription.is_new(entry.query, entry.asked_at):
                 subscription.answer(entry.query, answer)
+                notified.append(subscription)
         entry.answered(answer if changed else entry.answer, asked_at)
+        return notified
 
     def _note_failure(self, queue: Queue, batch: Sequence[Entry], error: SailPointError) -> None:
         watched = [entry for entry in batch if entry.subscriptions]
