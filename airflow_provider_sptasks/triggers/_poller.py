@@ -98,11 +98,7 @@ class Poller:
         self._task.add_done_callback(self._ended)
 
     def use(self, hook: SailPointHook) -> None:
-        """
-        Poll with other settings of the same tenant and client id, if they differ.
-
-        :param hook: the connection as it is now
-        """
+        """Poll with other settings of the same tenant and client id, if they differ."""
         if hook.settings != self.settings:
             self.settings = hook.settings
             self._clients = PollingClients(hook, self._stop)
@@ -119,11 +115,7 @@ class Poller:
         return subscription
 
     def close_subscription(self, subscription: Subscription) -> None:
-        """
-        Forget a subscription, and end with the last one.
-
-        :param subscription: one that watches nothing any more
-        """
+        """Forget a subscription that watches nothing any more, and end with the last one."""
         self._subscriptions.pop(subscription, None)
         if not self._subscriptions and self._pollers.get(self._key) is self:
             self._close()
@@ -210,22 +202,30 @@ class Poller:
             return
         if queue.worked(batch, self._loop.time()):
             log.info("Polling %s of %s works again", queue.kind.subject, self._key.base_url)
-        for number, entry in enumerate(batch, 1):
-            self._deliver(entry, answers[entry.query], asked_at)
+        notified: dict[Subscription, None] = {}
+        for entry in batch:
+            notified |= dict.fromkeys(self._deliver(entry, answers[entry.query], asked_at))
             if entry.subscriptions:
                 queue.push(entry, entry.next_due(asked_at, self._clients.round_seconds))
+        # Only now: a trigger must not judge a part of an answer together with what was before.
+        for number, subscription in enumerate(notified, 1):
+            subscription.wake()
             if number % NOTIFY_BATCH == 0:
                 await asyncio.sleep(0)
 
     @staticmethod
-    def _deliver(entry: Entry, answer: Any, asked_at: float) -> None:
+    def _deliver(entry: Entry, answer: Any, asked_at: float) -> list[Subscription]:
+        """Hand an answer to those for whom it is new; return them, to be woken."""
         changed = entry.failures > 0 or answer != entry.answer
+        notified = []
         for subscription in entry.subscriptions:
             if subscription.is_new(entry.query, asked_at):
                 continue
             if changed or subscription.is_new(entry.query, entry.asked_at):
                 subscription.answer(entry.query, answer)
+                notified.append(subscription)
         entry.answered(answer if changed else entry.answer, asked_at)
+        return notified
 
     def _note_failure(self, queue: Queue, batch: Sequence[Entry], error: SailPointError) -> None:
         watched = [entry for entry in batch if entry.subscriptions]

@@ -111,24 +111,25 @@ class Subscription:
         return self._watched[query] > asked_at
 
     def answer(self, query: Query, answer: object) -> None:
-        """Hand it an answer that is new or has changed."""
+        """Hand it an answer that is new or has changed; whoever waits for it is not woken yet."""
         self._pending().answers[query] = answer
 
     def outage(self, error: SailPointError) -> None:
         """Hand it what keeps the poller from asking."""
         self._pending().error = error
+        self.wake()
 
     def fail(self, error: BaseException) -> None:
         """Hand it what it can't wait out."""
         self._error = error
-        self._wake()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let whoever waits for an update have it."""
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
 
     def _pending(self) -> Update:
         if self._update is None:
             self._update = Update()
-            self._wake()
         return self._update
-
-    def _wake(self) -> None:
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)

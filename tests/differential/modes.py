@@ -116,6 +116,7 @@ async def poll_now(sensors: Sequence[Sensor], bystanders: Sequence[Subscription]
         for poller in _pollers():
             for subscription in [each for each in poller._subscriptions if each not in bystanders]:
                 subscription._pending()  # as at the time at which a verdict changes by itself
+                subscription.wake()
         await _settle(sensors, bystanders, since)
 
 

@@ -283,6 +283,17 @@ class TestUpdates:
 
         run(main)
 
+    def test_of_one_request_come_together(self, tenant: Emulator) -> None:
+        """Or a sensor of several sources would judge some of them by what was before."""
+        queries = [TaskQuery(tenant.add_task(duration=None).id) for _ in range(3 * _poller.NOTIFY_BATCH)]
+
+        async def main(triggerer: Triggerer) -> None:
+            watcher = await triggerer.watch(*queries)
+            await watcher.all()
+            assert watcher.updates == 1
+
+        run(main)
+
     def test_do_not_come_where_nothing_has_changed(self, tenant: Emulator) -> None:
         query = TaskQuery(tenant.add_task(launched=-3600, duration=None).id)
 
