@@ -146,9 +146,15 @@ class SensorTrigger(BaseTrigger):
             answers = {query: answers[query] for query in queries if query in answers}
             updates.watch(query for query in queries if not query.lasts(answers.get(query)))
             verdict = wait.judge(answers, now)
-            if verdict.is_final:
+            # As a poke's, a verdict needs all answers.
+            if verdict.is_final and all(query in answers for query in queries):
                 return wait, verdict, answers
             update = await self._update(updates, verdict.judge_again_at)
+            if update is None:
+                # What may mean something else now is asked again, as a poke would.
+                answers = {query: answer for query, answer in answers.items() if query.lasts(answer)}
+                updates.watch(())
+                continue
             answers |= update.answers
             if update.error is not None:
                 progress.outage(update.error)
@@ -158,14 +164,14 @@ class SensorTrigger(BaseTrigger):
             del update  # or it would be kept until the next one comes
 
     @staticmethod
-    async def _update(updates: Subscription, until: datetime | None) -> Update:
+    async def _update(updates: Subscription, until: datetime | None) -> Update | None:
         """Wait for an update, and no longer than until the verdict may be another without any."""
         if until is None:
             return await updates.update()
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, (until - datetime.now(UTC)).total_seconds())):
                 return await updates.update()
-        return Update()
+        return None
 
     async def _may_end_here(self) -> bool:
         # In dag.test() a trigger has no id, and can't end a task.

@@ -30,7 +30,7 @@ from tests.conftest import CONNECTION
 from tests.differential import modes, old
 from tests.differential.replay import CONN_ID, VERSIONS, DisagreementError, History, Totals
 
-HISTORIES = int(os.environ.get("HISTORIES", "300"))
+HISTORIES = int(os.environ.get("HISTORIES", "200"))
 FIRST = int(os.environ.get("FIRST_HISTORY", "0"))
 PAGE_SIZE = 5
 # Where pending tasks have a list of their own; more than enough.
