@@ -1,12 +1,9 @@
-"""What a request passes on its way to the API: the log, the faults, the length limit."""
+"""What a request passes on its way to the API: the log, the faults, the limits on its length."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote_plus
 
 from starlette.datastructures import Headers
@@ -14,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_provider_sptasks.emulator.errors import error_body, proxy_page
-from airflow_provider_sptasks.emulator.faults import ENDLESS_CHUNK, Fault
+from airflow_provider_sptasks.emulator.delivery import HTML, Answer, deliver, fault_response
+from airflow_provider_sptasks.emulator.errors import proxy_page
+from airflow_provider_sptasks.emulator.faults import Fault
 from airflow_provider_sptasks.emulator.grant import TOKEN_PATH, MalformedGrantError, grant_of
 from airflow_provider_sptasks.emulator.redaction import logged_body, redacted
 from airflow_provider_sptasks.emulator.requestlog import LoggedRequest
@@ -28,23 +26,6 @@ MAX_TARGET = 8_192
 """The longest path with query string that a request may have, in bytes."""
 MAX_BODY = 1_048_576
 """The longest body that a request may have, in bytes; forms may have any length."""
-
-_HTML = {"Content-Type": "text/html"}
-
-
-@dataclass(slots=True)
-class _Answer:
-    """An answer on its way out, as ASGI messages carry it."""
-
-    status: int = 0
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    body: bytes = b""
-
-    async def collect(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status, self.headers = message["status"], list(message["headers"])
-        else:
-            self.body += message.get("body", b"")
 
 
 class Gateway:
@@ -96,18 +77,18 @@ class Gateway:
         struck = fault or (faults[0] if faults else None)
         with self._state.lock:
             self._state.requests.add(self._entry(scope, at, body, answer.status, struck))
-        await _deliver(scope, answer, fault, receive, send)
+        await deliver(scope, answer, fault, receive, send)
 
-    async def _answer(self, scope: Scope, body: bytes, fault: Fault | None) -> _Answer:
-        answer = _Answer()
+    async def _answer(self, scope: Scope, body: bytes, fault: Fault | None) -> Answer:
+        answer = Answer()
         if fault is not None and fault.kind == "drop":
             return answer
         if fault is not None and fault.kind in ("status", "html", "empty", "endless", "gzip"):
-            response = _fault_response(fault)
+            response = fault_response(fault)
         elif len(scope["raw_path"]) + len(scope["query_string"]) + bool(scope["query_string"]) > MAX_TARGET:
-            response = Response(proxy_page(414), 414, _HTML)
+            response = Response(proxy_page(414), 414, HTML)
         elif len(body) > MAX_BODY:
-            response = Response(proxy_page(413), 413, _HTML)
+            response = Response(proxy_page(413), 413, HTML)
         else:
             await self._app(scope, _replay(body), answer.collect)
             return answer
@@ -118,7 +99,8 @@ class Gateway:
         version = version_of(scope["path"])
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         content_type = Headers(scope=scope).get("content-type", "")
-        grant = scope["path"] == TOKEN_PATH
+        # Also where the path is misspelt.
+        grant = scope["path"].startswith(TOKEN_PATH)
         return LoggedRequest(
             method=scope["method"],
             path=scope["path"],
@@ -184,62 +166,3 @@ def _replay(body: bytes) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive
-
-
-def _fault_response(fault: Fault) -> Response:
-    if fault.kind == "empty" or fault.status in (204, 304):
-        return Response(b"", fault.status, dict(fault.headers))
-    if fault.kind == "html":
-        return Response(fault.body or proxy_page(fault.status), fault.status, {**_HTML, **fault.headers})
-    headers = {"Content-Type": "application/json", **fault.headers}
-    if fault.kind == "endless":
-        # The body is made while it is sent.
-        response = Response(b"", fault.status, headers)
-        del response.headers["content-length"]
-        return response
-    if fault.kind == "gzip":
-        headers["Content-Encoding"] = "gzip, gzip"
-    return Response(error_body(fault.status) if fault.body is None else fault.body, fault.status, headers)
-
-
-async def _deliver(scope: Scope, answer: _Answer, fault: Fault | None, receive: Receive, send: Send) -> None:
-    kind = None if fault is None else fault.kind
-    if kind in ("drop", "drop_after"):
-        scope["state"]["transport"].abort()
-        await _disconnected(receive)
-        return
-    headers = answer.headers
-    if fault is not None and kind in ("truncate", "trickle"):
-        headers = headers + [
-            (n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in fault.headers.items()
-        ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    if kind == "truncate":
-        half = answer.body[: len(answer.body) // 2]
-        await send({"type": "http.response.body", "body": half, "more_body": True})
-        # Not abort(), which would throw away what is still to be written.
-        scope["state"]["transport"].close()
-        await _disconnected(receive)
-        return
-    if fault is not None and kind in ("trickle", "endless"):
-        pieces = _bytes(answer.body) if kind == "trickle" else itertools.repeat(fault.body or ENDLESS_CHUNK)
-        for piece in pieces:
-            if scope["state"]["transport"].is_closing():
-                await _disconnected(receive)
-                return
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await asyncio.sleep(fault.delay)
-        await send({"type": "http.response.body", "body": b""})
-        return
-    await send({"type": "http.response.body", "body": answer.body})
-
-
-def _bytes(body: bytes) -> Iterator[bytes]:
-    for position in range(len(body)):
-        yield body[position : position + 1]
-
-
-async def _disconnected(receive: Receive) -> None:
-    """Wait until uvicorn knows that the connection is gone, lest it complains about the missing answer."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

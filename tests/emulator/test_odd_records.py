@@ -67,6 +67,7 @@ def test_lists_follow_what_is_shown(emulator: Emulator, api: Api) -> None:
     emulator.override_task("third", completionStatus="SUCCESS", target=None)
     assert api.ids(LIST, sorters="created") == ["second", "third", "first"]
     assert api.ids(LIST, filters='sourceId eq "a"') == ["first"]
+    assert api.ids(LIST, filters='sourceId eq "b"') == ["second"]
     assert api.ids(LIST, filters='sourceId in ("a", "b")') == ["first", "second"]
     assert api.ids(LIST, filters="completionStatus isnull") == ["first", "second"]
     assert api.ids("/beta/task-status") == ["third"]

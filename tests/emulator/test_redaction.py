@@ -62,6 +62,11 @@ def test_what_is_kept_of_a_grant(emulator: Emulator, api: Api) -> None:
     assert emulator.requests[-1].query == GRANT | {"client_secret": "***"}
 
 
+def test_secrets_in_json_at_a_misspelt_token_endpoint(emulator: Emulator) -> None:
+    assert requests.post(f"{emulator.url}/oauth/token/", json=GRANT, timeout=5).status_code == 404
+    assert "s3cret" not in shown(emulator)
+
+
 @pytest.mark.parametrize("path", ["/oauth/tokens", "/task-status/v1", "/sources/v1/x/load-accounts"])
 def test_secrets_that_went_astray(emulator: Emulator, path: str) -> None:
     requests.post(f"{emulator.url}{path}", params=GRANT, data=GRANT, timeout=5)
