@@ -70,7 +70,7 @@ async def deliver(scope: Scope, answer: Answer, fault: Fault | None, receive: Re
     :param scope: the request.
     :param answer: the answer.
     :param fault: the fault that struck the request, ``None`` for none.
-    :param receive: tells when the connection is gone.
+    :param receive: says when the connection is gone.
     :param send: takes the answer.
     """
     kind = None if fault is None else fault.kind
