@@ -6,10 +6,11 @@ import argparse
 import logging
 from collections.abc import Callable
 
-from benchmarks import clearing, emulator, gates, imports, waiting
+from benchmarks import calls, clearing, emulator, gates, imports, waiting
 from benchmarks.tables import machine
 
 BENCHMARKS: dict[str, Callable[..., str]] = {
+    "calls": calls.run,
     "imports": imports.run,
     "emulator": emulator.run,
     "waiting": waiting.run,
