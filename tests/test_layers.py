@@ -355,4 +355,4 @@ def test_the_picture_shows_what_exists() -> None:
 
 
 def test_the_page_is_short() -> None:
-    assert len(ARCHITECTURE.splitlines()) <= 200
+    assert len(ARCHITECTURE.splitlines()) <= 260
