@@ -26,6 +26,7 @@ LAYERS = [
         "client.ids",
         "client.locks",
         "client.reading",
+        "client.redaction",
         "client.stopping",
     ],
     ["client.urls", "client.versions"],
@@ -51,6 +52,7 @@ LAYERS = [
     ["waiting.driver"],
     # what Airflow sees
     ["hooks"],
+    ["hooks._fields"],
     ["hooks.sailpoint"],
     ["triggers"],
     ["triggers._completions_poll", "triggers._connection", "triggers._subscription", "triggers._watcher"],

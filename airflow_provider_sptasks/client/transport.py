@@ -142,6 +142,8 @@ class Transport:
         except APIError as error:
             if error.status != 401:
                 raise
+            if self.settings.access_token is not None:
+                raise _given_token_refused(error) from None
         return self._send_in_time(request, deadline, self._token(deadline, refused=token))
 
     def _send_in_time(self, request: http.Request, deadline: float, token: str) -> http.Response:
@@ -155,6 +157,8 @@ class Transport:
         return response
 
     def _token(self, deadline: float, refused: str | None = None) -> str:
+        if self.settings.access_token is not None:
+            return self.settings.access_token
         return self._auth.token(
             lambda: self._fetch_token(deadline), refused=refused, max_wait=self._seconds_left(deadline)
         )
@@ -231,6 +235,21 @@ def _decoded(
         if request.repeatable:
             raise
         raise AmbiguousError(error) from error
+
+
+def _given_token_refused(error: APIError) -> APIError:
+    if not isinstance(error, UnauthorizedError):
+        return error  # something on the way
+    return UnauthorizedError(
+        error.method,
+        error.path,
+        error.status,
+        detail_code=error.detail_code,
+        text=error.text,
+        tracking_id=error.tracking_id,
+        hint="The access token was given (access_token), so it can't be renewed: it has expired, or was "
+        "revoked. Give another one, or a Client ID and a Client Secret",
+    )
 
 
 def _refused(error: APIError) -> UnauthorizedError:
