@@ -34,11 +34,12 @@ LAYERS = [
     ["client.auth", "client.entries", "client.kinds", "client.multipart", "client.pacing", "client.retry"],
     ["client.http", "client.models", "client.models_sources", "client.settings"],
     ["client.filters", "client.launches"],
+    ["client.extent"],
     ["client.clearing_flow", "client.collecting", "client.intent", "client.sources", "client.tasks"],
     # the client: what sends, and what is built on it
     ["client.exchange"],
     ["client.chunks", "client.paging", "client.transport"],
-    ["client.reader"],
+    ["client.base_client", "client.reader"],
     ["client.clearing", "client.clock", "client.finding", "client.sources_client"],
     ["client.newest", "client.starting"],
     ["client.client"],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
 
 from airflow_provider_sptasks.client import sources as api
+from airflow_provider_sptasks.client.base_client import BaseClient
 from airflow_provider_sptasks.client.chunks import ChunkSize, send_in_chunks
 from airflow_provider_sptasks.client.entries import Page, PassedOver
 from airflow_provider_sptasks.client.errors import (
@@ -23,35 +23,22 @@ from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
 from airflow_provider_sptasks.client.models_sources import AggregationProgress, Source
 from airflow_provider_sptasks.client.multipart import Upload
-from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.transport import Transport
 
 
-class SourcesClient:
+class SourcesClient(BaseClient):
     """
     Finds the sources of a tenant and starts their aggregations.
 
-    Safe to share between threads. Each call is tried again as those of
-    :class:`~airflow_provider_sptasks.client.client.TaskStatusClient` are, but an aggregation is never started
-    twice.
+    Calls are tried again, but an aggregation is never started twice.
 
     :param transport: sends the requests: that of a ``TaskStatusClient``, to share session, token and pace
     """
 
     def __init__(self, transport: Transport) -> None:
-        self.transport = transport
+        super().__init__(transport)
         self._max_ids = ChunkSize()
         self._passed_over = PassedOver()
-
-    def with_retry(self, retry: RetryPolicy) -> SourcesClient:
-        """
-        Return a client that shares everything with this one but its patience.
-
-        :param retry: how long and how often its calls are tried
-        """
-        twin = copy.copy(self)
-        twin.transport = self.transport.with_retry(retry)
-        return twin
 
     def get(self, source_id: str) -> Source:
         """

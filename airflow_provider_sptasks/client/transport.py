@@ -73,6 +73,7 @@ class Transport:
             settings.token_endpoint, settings.client_id, settings.client_secret, on_token=on_token
         )
         self._deprecations: set[str] = set()
+        self._note_answer: Callable[[http.Response], object] = lambda _: None
 
     def with_retry(self, retry: RetryPolicy) -> Transport:
         """
@@ -100,6 +101,16 @@ class Transport:
         """
         twin = copy.copy(self)
         twin._pacer = pacer
+        return twin
+
+    def with_answers(self, note: Callable[[http.Response], object]) -> Transport:
+        """
+        Return a transport that shares everything with this one, and hands over each answer of the API.
+
+        :param note: called with each before it is read
+        """
+        twin = copy.copy(self)
+        twin._note_answer = note
         return twin
 
     def polling(self) -> Transport:
@@ -194,6 +205,8 @@ class Transport:
                 seconds=self._seconds_left(deadline),
                 check=self.retry.check,
             )
+            if token is not None:
+                self._note_answer(response)
             if 200 <= response.status < 300:
                 return response
             raise http.decode_error(request, response)
