@@ -32,7 +32,7 @@ LAYERS = [
     ["client.urls", "client.versions"],
     # the client: data and pure functions
     ["client.auth", "client.entries", "client.kinds", "client.multipart", "client.pacing", "client.retry"],
-    ["client.http", "client.models", "client.models_sources", "client.settings"],
+    ["client.http", "client.models", "client.models_sources", "client.settings", "client.start_options"],
     ["client.filters", "client.launches"],
     ["client.extent"],
     ["client.clearing_flow", "client.collecting", "client.intent", "client.sources", "client.tasks"],

@@ -47,7 +47,7 @@ def pending(emulator: Emulator) -> list[str]:
 @pytest.mark.parametrize("wanted", PARTS, ids=str)
 @pytest.mark.parametrize("page_size", [3, 250])
 def test_part_of_a_list(
-    version: str, wanted: dict[str, int], page_size: int, connect: Connect, ended: list[str]
+    version: str, wanted: dict[str, Any], page_size: int, connect: Connect, ended: list[str]
 ) -> None:
     found = connect(version).list(sorters="created", page_size=page_size, **wanted)
     assert [task.id for task in found] == part(ended, **wanted)
@@ -58,7 +58,7 @@ def test_part_of_a_list(
 @pytest.mark.parametrize("others", [0, 200])
 def test_part_of_the_pending_list_of_a_source(
     version: str,
-    wanted: dict[str, int],
+    wanted: dict[str, Any],
     others: int,
     connect: Connect,
     emulator: Emulator,
@@ -78,10 +78,10 @@ def test_a_part_takes_no_more_than_it_needs(connect: Connect, emulator: Emulator
 
 
 @pytest.mark.parametrize("wanted", [{"limit": -1}, {"offset": -1}, {"page_size": 0}, {"page_size": 251}])
-def test_out_of_range(wanted: dict[str, int], connect: Connect) -> None:
+def test_out_of_range(wanted: dict[str, Any], connect: Connect) -> None:
     (name,) = wanted
     with pytest.raises(ValueError, match=f"{name} .* out of range"):
-        connect().list(**wanted)  # type: ignore[arg-type]
+        connect().list(**wanted)
     with pytest.raises(ValueError, match=f"{name} .* out of range"):
         Extent(**wanted)
 
