@@ -76,23 +76,23 @@ def follow_the_readme(readme: str, packages: Path, version: str) -> None:
     :param version: the version of the package that must be the one installed
     :raises StrangerError: something else happens than the README says
     """
-    todo = steps(readme)
+    guide = steps(readme)
     with tempfile.TemporaryDirectory(prefix="stranger-") as folder:
         home = Path(folder)
         environment = _environment(home, packages)
         print("  install", flush=True)
-        _run(todo.install, environment, INSTALL_SECONDS)
+        _run(guide.install, environment, INSTALL_SECONDS)
         _check_version(home, environment, version)
-        path = home / todo.file
+        path = home / guide.file
         path.parent.mkdir(parents=True)
-        path.write_text(todo.dag, encoding="utf-8")
-        with _first_terminal(todo, environment):
+        path.write_text(guide.dag, encoding="utf-8")
+        with _first_terminal(guide, environment):
             print("  first DAG", flush=True)
-            output = _run(todo.run, environment, DAG_SECONDS)
-    missing = [each for each in todo.promised if each not in output]
-    if missing or not todo.promised:
+            output = _run(guide.run, environment, DAG_SECONDS)
+    missing = [each for each in guide.promised if each not in output]
+    if missing or not guide.promised:
         raise StrangerError(f"the log lacks {missing}:\n{_end(output)}")
-    for each in todo.promised:
+    for each in guide.promised:
         print(f"  the log says {each!r}", flush=True)
 
 
@@ -110,7 +110,7 @@ def _environment(home: Path, packages: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _first_terminal(todo: Steps, environment: Mapping[str, str]) -> Iterator[None]:
+def _first_terminal(guide: Steps, environment: Mapping[str, str]) -> Iterator[None]:
     """Keep the emulator running, as the README says, until the second terminal has done its work."""
     home = Path(environment["HOME"])
     log = home / "emulator.log"
@@ -126,10 +126,10 @@ def _first_terminal(todo: Steps, environment: Mapping[str, str]) -> Iterator[Non
             text=True,
         )
         try:
-            assert terminal.stdin is not None
-            terminal.stdin.write(f". venv/bin/activate\n{todo.emulator}")
-            terminal.stdin.close()
-            _wait_for_connection(terminal, log, todo)
+            if terminal.stdin is not None:
+                terminal.stdin.write(f". venv/bin/activate\n{guide.emulator}")
+                terminal.stdin.close()
+            _wait_for_connection(terminal, log, guide)
             yield
         finally:
             if terminal.poll() is None:
@@ -137,14 +137,14 @@ def _first_terminal(todo: Steps, environment: Mapping[str, str]) -> Iterator[Non
             terminal.wait(timeout=30)
 
 
-def _wait_for_connection(terminal: subprocess.Popen[str], log: Path, todo: Steps) -> None:
+def _wait_for_connection(terminal: subprocess.Popen[str], log: Path, guide: Steps) -> None:
     give_up_at = time.monotonic() + 60
     while "\n" not in (text := log.read_text(encoding="utf-8")):
         if terminal.poll() is not None or time.monotonic() > give_up_at:
             raise StrangerError(f"the emulator doesn't start:\n{_end(text)}")
         time.sleep(0.2)
     connection = text.partition("\n")[0]
-    if f"'{connection}'" not in todo.run:
+    if f"'{connection}'" not in guide.run:
         raise StrangerError(f"the emulator's connection is {connection}, not the README's")
 
 
