@@ -106,12 +106,12 @@ class TaskStatusClient:
     @property
     def max_ids(self) -> int:
         """How many tasks' ids fit in a request: fewer for a while after longer ones were refused."""
-        return ids_that_fit(api.find_tasks, self._version, self._reader.max_ids.value)
+        return ids_that_fit(self._reader.max_ids.value)
 
     @property
     def max_sources(self) -> int:
         """How many sources' ids fit in a request: fewer for a while after longer ones were refused."""
-        return ids_that_fit(api.newest_tasks, self._version, self._reader.max_sources.value)
+        return ids_that_fit(self._reader.max_sources.value)
 
     def close(self) -> None:
         """Close the connections; the client can be used again."""

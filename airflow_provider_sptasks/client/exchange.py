@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 from airflow_provider_sptasks.client import http
 from airflow_provider_sptasks.client.connections import BoundedAdapter, bounded
 from airflow_provider_sptasks.client.errors import TransportError, UnexpectedPayloadError
-from airflow_provider_sptasks.client.locks import Lock
+from airflow_provider_sptasks.client.locks import fork_safe_lock
 from airflow_provider_sptasks.client.multipart import Sending
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.urls import is_loopback
@@ -45,7 +45,7 @@ class Exchange:
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
-        self._lock = Lock()
+        self._lock = fork_safe_lock()
         self._answer_seconds: float | None = None
         self._pid = os.getpid()
         self._session = _new_session()

@@ -115,7 +115,7 @@ class SourcesClient:
             known.update(key.casefold() for key in self._page(api.sources_with_ids(version, chunk)).keys)
 
         try:
-            send_in_chunks(api.sources_with_ids, version, list(wanted.values()), self._max_ids, send)
+            send_in_chunks(list(wanted.values()), self._max_ids, send)
         except APIError as error:
             if error.retryable or isinstance(error, UnauthorizedError):
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import SplitResult, unquote, urlsplit
 
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
@@ -76,6 +77,7 @@ def proxy_passwords(url: str) -> set[str]:
     return {password, unquote(password)} if password else set()
 
 
+@lru_cache
 def is_loopback(host: str) -> bool:
     """
     Return whether a host is this machine.
