@@ -125,7 +125,7 @@ class TaskStatusClient:
 
     def get(self, task_status_id: str) -> TaskStatus:
         """
-        Read one task (``GET /task-status/{id}``).
+        Return one task (``GET /task-status/{id}``).
 
         :param task_status_id: SailPoint's id of the task
         :raises NotFoundError: the tenant knows no such task, or it is older than 90 days
@@ -146,7 +146,7 @@ class TaskStatusClient:
         page_size: int = MAX_PAGE_SIZE,
     ) -> Iterator[TaskStatus]:
         """
-        Read tasks, page by page as they are consumed (``GET /task-status``).
+        Yield tasks, page by page as they are consumed (``GET /task-status``).
 
         The criteria must all hold. On ``beta`` and ``v2024`` the list holds completed tasks only. A task is
         yielded once, though those that come or go while the pages are read shift others between pages.
@@ -202,7 +202,7 @@ class TaskStatusClient:
 
     def created_since(self, since: datetime, task_status_ids: Iterable[str] = ()) -> Iterator[TaskStatus]:
         """
-        Read the tasks that were created lately, and some others, in as few requests as possible.
+        Yield the tasks that were created lately, and some others, in as few requests as possible.
 
         They are read page by page as they are consumed, the former newest first. On ``beta`` and ``v2024``,
         whose list holds completed tasks only, the pending ones are read first.
@@ -248,7 +248,7 @@ class TaskStatusClient:
 
     def pending(self, source_ids: Sequence[str] | None = None) -> Iterator[TaskStatus]:
         """
-        Read the tasks that have not ended, page by page as they are consumed, oldest first.
+        Yield the tasks that have not ended, page by page as they are consumed, oldest first.
 
         From ``v2025`` on these are the tasks without ``completionStatus``; before, ``GET
         /task-status/pending-tasks``. Not only aggregations: refreshes, deletions and others too.
@@ -261,7 +261,7 @@ class TaskStatusClient:
         return finding.pending_tasks(self._reader, wanted)
 
     def count_pending(self) -> int:
-        """Count the tasks that have not ended: ``HEAD /task-status/pending-tasks`` where there is that."""
+        """Return how many tasks have not ended: ``HEAD /task-status/pending-tasks`` where there is that."""
         return self.transport.call(api.count_pending_tasks(self._version), decode_count)
 
     def update(self, task_status_id: str, operations: Sequence[Mapping[str, Any]]) -> TaskStatus:
@@ -274,6 +274,7 @@ class TaskStatusClient:
             once when an answer is lost, so they must be idempotent, as ``replace`` is
         :return: the task after the change
         :raises ForbiddenError: the credentials are no user's, or lack ``idn:task-management:write``
+        :raises ValueError: the id can't be one
         """
         task_id = check_id(task_status_id, "task_status_id")
         request = api.update_task(self._version, task_id, operations)
@@ -292,6 +293,8 @@ class TaskStatusClient:
         :param completion_status: the status to set
         :param completed: when the task shall be said to have ended, aware; ``None`` for now
         :return: the task after that
+        :raises ForbiddenError: as :meth:`update` does
+        :raises ValueError: the id can't be one, or ``completed`` has no time zone
         """
         operations = api.clear_operations(completion_status, completed or datetime.now(UTC))
         return OneClearing(self, task_status_id, operations).run()

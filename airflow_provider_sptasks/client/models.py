@@ -174,14 +174,14 @@ class TaskStatus:
         }
 
     def outcome(self) -> str:
-        """Say for a person how the task ended, and after how long."""
+        """Return a sentence for a person: how the task ended, and after how long."""
         ended = f"{self} ended with {self.completion_status_text}"
         return ended if self.duration is None else f"{ended} after {_rounded(self.duration)}"
 
     @classmethod
     def from_json(cls, payload: object) -> Self:
         """
-        Read a task status from the API's JSON, or from :meth:`to_json`.
+        Return a task status read from the API's JSON, or from :meth:`to_json`.
 
         :param payload: the decoded JSON object
         :raises UnexpectedPayloadError: it is no object, or has no id

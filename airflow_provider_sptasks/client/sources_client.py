@@ -32,7 +32,7 @@ class SourcesClient:
     Finds the sources of a tenant and starts their aggregations.
 
     Safe to share between threads. Each call is tried again as those of
-    :class:`~airflow_provider_sptasks.client.client.TaskStatusClient` are, but an aggregation is never started
+    :class:`~airflow_provider_sptasks.client.TaskStatusClient` are, but an aggregation is never started
     twice.
 
     :param transport: sends the requests: that of a ``TaskStatusClient``, to share session, token and pace
@@ -55,7 +55,7 @@ class SourcesClient:
 
     def get(self, source_id: str) -> Source:
         """
-        Read one source (``GET /sources/{id}``).
+        Return one source (``GET /sources/{id}``).
 
         :param source_id: SailPoint's id of the source
         :raises SourceNotFoundError: the tenant has no such source
@@ -70,7 +70,7 @@ class SourcesClient:
 
     def find_by_name(self, name: str) -> Source:
         """
-        Look a source up by its name (``GET /sources``).
+        Return the source of a name (``GET /sources``).
 
         :param name: the source's name, case-insensitive
         :raises SourceNotFoundError: the tenant has no such source
