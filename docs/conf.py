@@ -39,6 +39,9 @@ _OWN = (
     "airflow_provider_sptasks.emulator.state.State",
     "tuple[str",  # a piece of an annotation that Sphinx cuts in the wrong place
 )
+nitpick_ignore_regex = [
+    ("py:.*", r"(airflow|collections|datetime|os|pathlib|pendulum|requests|tenacity|threading)(\..*)?")
+]
 nitpick_ignore = [(role, name) for name in (*_OTHERS, *_OWN) for role in ("py:class", "py:exc")]
 
 myst_enable_extensions = ["colon_fence"]
@@ -49,7 +52,7 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 88
+python_maximum_signature_line_length = 160
 
 html_theme = "furo"
 html_title = f"SailPoint in Airflow {release}"
@@ -57,5 +60,5 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
 html_static_path = ["_static"]
-html_css_files = ["wide-tables.css"]
+html_css_files = ["pages.css"]
 copybutton_exclude = ".linenos, .gp, .go"
