@@ -1,5 +1,5 @@
 """
-Does what the README tells a stranger to do, in an empty environment, with nothing but its own commands.
+Does what the README says, as a stranger would: in an empty environment, with nothing but its own commands.
 
 Its first section has blocks in this order: install, a DAG and the file to save it as, the emulator (which
 runs until it is interrupted), and what to do in a second terminal.
@@ -31,7 +31,7 @@ class StrangerError(Exception):
 @dataclass(frozen=True)
 class Steps:
     """
-    What the README tells a stranger to do.
+    What the README says that a stranger has to do.
 
     :param install: the commands of the first terminal
     :param file: where the DAG is to be saved, from the home on
