@@ -84,7 +84,6 @@ def follow_the_readme(readme: str, packages: Path, version: str) -> None:
         _run(guide.install, environment, INSTALL_SECONDS)
         _check_version(home, environment, version)
         path = home / guide.file
-        path.parent.mkdir(parents=True)
         path.write_text(guide.dag, encoding="utf-8")
         with _first_terminal(guide, environment):
             print("  first DAG", flush=True)

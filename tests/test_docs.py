@@ -25,6 +25,7 @@ from airflow_provider_sptasks.client.kinds import TaskKind
 from airflow_provider_sptasks.client.launches import QUEUED
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.sources_client import SourcesClient
+from airflow_provider_sptasks.client.starting import SHOWS_WITHIN_SECONDS
 from airflow_provider_sptasks.client.versions import API_VERSIONS
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.emulator.__main__ import _parser as emulator_parser
@@ -337,6 +338,7 @@ def test_numbers() -> None:
         "repeated for 2 minutes": REFUSAL_SECONDS == QUEUE_REFUSAL_SECONDS == 120,
         "read again every 5 minutes": SETTINGS_REFRESH_SECONDS == 300,
         "more than 5 minutes before the boundary": QUEUED.total_seconds() == 300,
+        "polls for 2 minutes for what the source has launched since": SHOWS_WITHIN_SECONDS == 120,
         "about 200 tasks in a request": TaskQuery.max_batch == SourceQuery.max_batch == 200,
     }
     words = " ".join(" ".join(each.text for each in pages()).split())
