@@ -260,6 +260,8 @@ CHECKED: dict[tuple[str, str], set[str]] = {
     ("docs/client.md", "method of `client`"): public(TaskStatusClient)
     - {"with_retry", "with_stop", "with_pacer", "polling", "close"},
     ("docs/client.md", "method of `sources`"): public(SourcesClient) - {"with_retry"},
+    ("docs/testing.md", "method or attribute"): {name for name in dir(Emulator) if name[0] != "_"}
+    | {"clock"},
 }
 
 
