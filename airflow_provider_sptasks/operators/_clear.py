@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -50,9 +50,8 @@ class SailPointClearPendingTasksOperator(BaseOperator):
     Clears pending tasks: gives those that are stuck a completion status, so that what waits for them ends.
 
     This corrects the tenant's record and does not stop the work. It clears exactly the pending tasks that
-    match all of the given selectors, and refuses to run without one: the tenant's pending tasks are not
-    only aggregations. Each task is read again at most 5 seconds before it is cleared, and one that has
-    ended by itself is left alone.
+    match all of the given selectors, and refuses to run without one: pending tasks are not only aggregations.
+    Each is read again at most 5 seconds before it is cleared, and one that has ended by itself is left alone.
 
     The credentials must be a personal access token of a user with the scope
     ``idn:task-management:write``, see https://developer.sailpoint.com/docs/api/v2026/update-task-status.
@@ -66,7 +65,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
     :param source_id: only tasks of this source, or of these (templated)
     :param unique_name: only tasks of this name, or these, such as ``Cloud Account Aggregation``, whatever
         the case (templated)
-    :param older_than: only tasks that were launched longer ago than that
+    :param older_than: only tasks that were launched longer ago than that, by the tenant's clock
     :param completion_status: the status to set; ``Error`` is the documented one (templated)
     :param allow_success: allow ``SUCCESS`` and ``WARNING``, with which all sensors on the task succeed
     :param dry_run: only report what would be cleared
@@ -229,9 +228,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         selectors = {}
         for name in self._given:
             if getattr(self, name) is None:
-                raise ValueError(
-                    f"{name} was rendered to None. Check the template, or what it is pulled from."
-                )
+                raise ValueError(f"{name} was rendered to None. Check the template, or where it is from.")
             if name in CHECKS:
                 selectors[name] = texts(getattr(self, name), name, CHECKS[name])
         return selectors
@@ -252,11 +249,15 @@ class SailPointClearPendingTasksOperator(BaseOperator):
                 note(ClearResult(task_status_id, ClearOutcome.NOT_FOUND))
             elif status.is_complete:
                 note(ClearResult(task_status_id, ClearOutcome.ALREADY_COMPLETE, status))
-            elif mismatch := self._mismatch(status, selectors):
+            elif mismatch := self._mismatch(status, selectors, client.transport.clock.now()):
                 if "task_status_id" in selectors:
                     self.log.info("%-16s %s: %s", "not selected", status, mismatch)
             else:
                 tasks.append(status)
+        if self.older_than is not None and (difference := client.transport.clock.difference):
+            self.log.warning(
+                "Ages are by the tenant's clock, which differs from this machine's: %s", difference
+            )
         if len(tasks) > self.max_tasks:
             raise SailPointClearError(
                 f"{len(tasks)} pending tasks match, which is more than max_tasks={self.max_tasks}, so none "
@@ -284,7 +285,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
             except NotFoundError:
                 yield task_status_id, None
 
-    def _mismatch(self, status: TaskStatus, selectors: dict[str, list[str]]) -> str | None:
+    def _mismatch(self, status: TaskStatus, selectors: dict[str, list[str]], now: datetime) -> str | None:
         """Say by which selector a pending task is not selected; nothing where it is."""
         for name, value in (("source_id", status.source_id), ("unique_name", status.unique_name)):
             wanted = [each.casefold() for each in selectors.get(name, [])]
@@ -294,6 +295,6 @@ class SailPointClearPendingTasksOperator(BaseOperator):
             started = status.launched or status.created
             if started is None:
                 return "it doesn't say when it was launched"
-            if datetime.now(UTC) - started <= self.older_than:
+            if now - started <= self.older_than:
                 return f"it was launched at {started.isoformat(timespec='seconds')}"
         return None
