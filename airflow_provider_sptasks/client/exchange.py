@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 from airflow_provider_sptasks.client import http
 from airflow_provider_sptasks.client.connections import BoundedAdapter, bounded
 from airflow_provider_sptasks.client.errors import TransportError, UnexpectedPayloadError
-from airflow_provider_sptasks.client.locks import Lock
+from airflow_provider_sptasks.client.locks import fork_safe_lock
 from airflow_provider_sptasks.client.multipart import Sending
 from airflow_provider_sptasks.client.redaction import Redactor
 from airflow_provider_sptasks.client.settings import ClientSettings
@@ -54,7 +54,7 @@ class Exchange:
         self._settings = settings
         self._tokens: deque[str] = deque(maxlen=REMEMBERED_TOKENS)
         self._redactor = Redactor(settings.secrets)
-        self._lock = Lock()
+        self._lock = fork_safe_lock()
         self._answer_seconds: float | None = None
         self._pid = os.getpid()
         self._session = _new_session()

@@ -161,7 +161,7 @@ def _listed(reader: TaskReader, wanted: Mapping[str, str]) -> dict[str, TaskStat
             if task.id.casefold() in wanted:
                 found[task.id.casefold()] = task
 
-    send_in_chunks(api.find_tasks, version, list(wanted.values()), reader.max_ids, send)
+    send_in_chunks(list(wanted.values()), reader.max_ids, send)
     return found
 
 

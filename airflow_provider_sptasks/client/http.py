@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -72,7 +73,7 @@ class Request:
     one_record: bool = False
     oauth: bool = False
 
-    @property
+    @cached_property
     def target(self) -> str:
         """Path and query as they stand in the request line."""
         if not self.query:

@@ -63,8 +63,6 @@ def _collect(reader: TaskReader, collector: Collector) -> None:
     if collector.source_ids and not version.lists_pending:
         collector.add(pending_tasks(reader, collector.source_ids))
     send_in_chunks(
-        api.newest_tasks,
-        version,
         collector.source_ids,
         reader.max_sources,
         lambda chunk: _read_newest(reader, chunk, collector),

@@ -43,7 +43,7 @@ class SourcesClient(BaseClient):
 
     def get(self, source_id: str) -> Source:
         """
-        Read one source (``GET /sources/{id}``).
+        Return one source (``GET /sources/{id}``).
 
         :param source_id: SailPoint's id of the source
         :raises SourceNotFoundError: the tenant has no such source
@@ -58,7 +58,7 @@ class SourcesClient(BaseClient):
 
     def find_by_name(self, name: str) -> Source:
         """
-        Look a source up by its name (``GET /sources``).
+        Return the source of a name (``GET /sources``).
 
         :param name: the source's name, case-insensitive
         :raises SourceNotFoundError: the tenant has no such source
@@ -103,7 +103,7 @@ class SourcesClient(BaseClient):
             known.update(key.casefold() for key in self._page(api.sources_with_ids(version, chunk)).keys)
 
         try:
-            send_in_chunks(api.sources_with_ids, version, list(wanted.values()), self._max_ids, send)
+            send_in_chunks(list(wanted.values()), self._max_ids, send)
         except APIError as error:
             if error.retryable or isinstance(error, UnauthorizedError):
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from airflow_provider_sptasks.client.redaction import basic_credentials
@@ -86,6 +87,7 @@ def proxy_secrets(url: str) -> set[str]:
     return {parts.password, password} | basic_credentials(user, password)
 
 
+@lru_cache
 def is_loopback(host: str) -> bool:
     """
     Return whether a host is this machine.

@@ -133,8 +133,8 @@ def story(watching: Airflow, watched: Emulator) -> Story:
     return story
 
 
-def _asset(airflow: Airflow, name: str) -> str:
-    return next(str(each["id"]) for each in airflow.get("/api/v2/assets")["assets"] if each["name"] == name)
+def _asset(airflow: Airflow, name: str) -> int:
+    return next(int(each["id"]) for each in airflow.get("/api/v2/assets")["assets"] if each["name"] == name)
 
 
 def _events(airflow: Airflow, asset_id: int) -> list[dict[str, Any]]:

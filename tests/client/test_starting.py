@@ -246,7 +246,7 @@ class TestWhileAnotherRuns:
         add(emulator, launched=-60, duration=None)
         emulator.fail(200, path="/task-status/v1", body=b"[]")
         with pytest.raises(TimeoutError):
-            start(patience=0.5).run()
+            start(patience=2.0).run()
         assert len(posts(emulator)) > 1
         assert started(emulator) == []
 
@@ -339,7 +339,7 @@ class TestFailures:
     def test_what_does_not_pass(self, start: Start, emulator: Emulator) -> None:
         emulator.fail(503, method="GET")
         with pytest.raises(ServerError):
-            start(patience=0.5).run()
+            start(patience=2.0).run()
         assert posts(emulator) == []
 
     def test_stopped(self, start: Start, emulator: Emulator) -> None:
