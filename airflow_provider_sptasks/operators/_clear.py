@@ -235,7 +235,9 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         selectors = {}
         for name in self._given:
             if getattr(self, name) is None:
-                raise ValueError(f"{name} was rendered to None. Check the template, or where it is from.")
+                raise ValueError(
+                    f"{name} was rendered to None. Check the template, or what it is pulled from."
+                )
             if name in CHECKS:
                 selectors[name] = texts(getattr(self, name), name, CHECKS[name])
         return selectors
