@@ -21,7 +21,7 @@ from airflow.sdk import DAG, BaseOperator
 
 from airflow_provider_sptasks.assets import aggregation_completed
 from airflow_provider_sptasks.client.client import TaskStatusClient
-from airflow_provider_sptasks.client.kinds import TaskKind
+from airflow_provider_sptasks.client.kinds import STARTABLE_KINDS, TaskKind
 from airflow_provider_sptasks.client.launches import QUEUED
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.sources_client import SourcesClient
@@ -29,7 +29,8 @@ from airflow_provider_sptasks.client.starting import SHOWS_WITHIN_SECONDS
 from airflow_provider_sptasks.client.versions import API_VERSIONS
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.emulator.__main__ import _parser as emulator_parser
-from airflow_provider_sptasks.hooks.sailpoint import _EXTRAS, CONNECTION_GRACE_SECONDS, SailPointHook
+from airflow_provider_sptasks.hooks._fields import EXTRAS
+from airflow_provider_sptasks.hooks.sailpoint import CONNECTION_GRACE_SECONDS, SailPointHook
 from airflow_provider_sptasks.operators.sailpoint import (
     SailPointClearPendingTasksOperator,
     SailPointStartAggregationOperator,
@@ -253,7 +254,7 @@ def public_names(cls: type) -> set[str]:
 
 
 CHECKED: dict[tuple[str, str], set[str]] = {
-    ("docs/connection.md", "field"): set(_EXTRAS),
+    ("docs/connection.md", "field"): set(EXTRAS),
     ("docs/sensors.md", "argument"): arguments(SailPointTaskSensor),
     ("docs/sources.md", "argument"): arguments(SailPointAggregationSensor),
     ("docs/clear.md", "argument"): arguments(SailPointClearPendingTasksOperator),
@@ -261,6 +262,7 @@ CHECKED: dict[tuple[str, str], set[str]] = {
     ("docs/assets.md", "argument"): set(inspect.signature(aggregation_completed).parameters),
     ("docs/connection.md", "`api_version`"): set(API_VERSIONS),
     ("docs/sources.md", "`kind`"): set(KINDS) - {"any"},
+    ("docs/sdks.md", "`kind`"): set(STARTABLE_KINDS),
     ("docs/client.md", "method of `client`"): public(TaskStatusClient)
     - {"with_retry", "with_stop", "with_pacer", "polling", "close"},
     ("docs/client.md", "method of `sources`"): public(SourcesClient) - {"with_retry"},

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_sptasks.client.errors import NotSentError, SailPointError, UnexpectedPayloadError
@@ -20,7 +20,7 @@ RENEW_BEFORE = 60.0
 
 @dataclass(frozen=True)
 class _Token:
-    value: str
+    value: str = field(repr=False)
     renew_at: float  # monotonic
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
+from airflow_provider_sptasks.client.ids import refuse_single
 from airflow_provider_sptasks.client.versions import ApiVersion
 
 MAX_PAGE_SIZE = 250
@@ -69,6 +71,37 @@ def task_filters(
         *(one_of(name, values) for name, values in criteria.items()),
         is_null("completionStatus") if pending else "",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What a list of tasks is narrowed by; see ``TaskStatusClient.list``."""
+
+    task_status_ids: Sequence[str] | None
+    source_ids: Sequence[str] | None
+    completion_statuses: Sequence[str] | None
+    pending: bool
+    launchers: Sequence[str] | None
+    filters: str
+
+    def expression(self, version: ApiVersion) -> str | None:
+        """
+        Make the filter.
+
+        :return: empty where no criterion is given; ``None`` where nothing can match
+        :raises ValueError: the version doesn't have a criterion, or one is a single string
+        """
+        for name in ("task_status_ids", "source_ids", "completion_statuses", "launchers"):
+            refuse_single(getattr(self, name), name)
+        given = task_filters(
+            version,
+            task_status_ids=self.task_status_ids,
+            source_ids=self.source_ids,
+            completion_statuses=self.completion_statuses,
+            launchers=self.launchers,
+            pending=self.pending,
+        )
+        return None if given is None else all_of(given, self.filters)
 
 
 def first_chunk(ids: Sequence[str], most: int) -> Sequence[str]:
