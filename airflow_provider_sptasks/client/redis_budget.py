@@ -94,7 +94,9 @@ class RedisBudget:
             )
             state = _read(before)
             result = change(state, seconds + microseconds / 1e6)
-            if self._store(keys=[self._key], args=[before or b"", json.dumps(state.to_json()), EXPIRY_SECONDS]):
+            if self._store(
+                keys=[self._key], args=[before or b"", json.dumps(state.to_json()), EXPIRY_SECONDS]
+            ):
                 return result
         raise TimeoutError(f"others were quicker {MAX_ATTEMPTS} times")
 
