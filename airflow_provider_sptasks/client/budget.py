@@ -28,7 +28,7 @@ REGROWTH_WINDOWS = 24.0
 @dataclass(slots=True)
 class State:
     """
-    What has been sent, and what the tenant has said. Times are in seconds, by the clock of whoever keeps it.
+    What has been sent, and what the tenant has said. Times are in seconds, by the clock of its keeper.
 
     :param next: when the next request would be due, were all of them evenly spread
     :param held_until: nothing may be sent before
@@ -127,7 +127,7 @@ class Budget(Protocol):
 
     def update(self, change: Callable[[State, float], T]) -> T:
         """
-        Change the state, while nobody else does.
+        Change the state, while no other thread or process changes it.
 
         :param change: gets the state and the time; it may be called again, with a newer state
         :return: what ``change`` returns
@@ -147,6 +147,6 @@ class OwnBudget:
         self._state = State()
 
     def update(self, change: Callable[[State, float], T]) -> T:
-        """Change the state, while no other thread does."""
+        """Change the state, while no other thread changes it."""
         with self._lock:
             return change(self._state, time.monotonic() if self._clock is None else self._clock())

@@ -30,7 +30,7 @@ T = TypeVar("T")
 DIRECTORY_VARIABLE = "SAILPOINT_BUDGET_DIR"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 FILE_SIZE = 1024
-# Nobody needs the lock for longer than some microseconds, unless he was suspended.
+# No process needs the lock for longer than some microseconds, unless it was suspended.
 LOCK_SECONDS, LOCK_PAUSE_SECONDS = 1.0, 0.001
 # No time that is stored is further ahead; SailPoint's longest ban takes 20 minutes.
 MAX_AHEAD_SECONDS = 3_600.0
@@ -42,7 +42,7 @@ class HostBudget:
     """
     The budget of all processes of this user on this host for one tenant, client id and API version.
 
-    Its times are by the monotonic clock, which processes of a host have in common, and which nobody sets. Who
+    Its times are by the monotonic clock, which processes of a host have in common, and which cannot be set. Who
     dies with the lock leaves it to the others, since the kernel opens it. Where the file can't be had, the
     process keeps count by itself, and says so once. Safe to share between threads and across forks.
 
@@ -62,7 +62,7 @@ class HostBudget:
         self._warned = False
 
     def update(self, change: Callable[[State, float], T]) -> T:
-        """Change the state, while no other thread or process does."""
+        """Change the state, while no other thread or process changes it."""
         with self._lock:
             if time.monotonic() >= self._retry_at:
                 try:
@@ -115,7 +115,7 @@ def _directory(given: str | None) -> Path:
 
 
 def _must_be_private(path: str, found: os.stat_result) -> None:
-    """Refuse what somebody else may have put there, or may change."""
+    """Refuse what another user may have put there, or may change."""
     if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise PermissionError(f"{path} is not this user's alone")
 
@@ -145,11 +145,9 @@ def _read(file: int, now: float) -> State:
         usable = all(0 <= each <= now + MAX_AHEAD_SECONDS for each in times)
         usable = usable and state.sent >= 0 and (state.learnt is None or state.learnt > 0)
     except (ValueError, TypeError, KeyError, AttributeError):
-        usable = boot = None
-    if usable and boot == _boot_id():
-        return state
-    # Whatever was sent lately is not known any more: nothing is for as long as it may count.
-    return State(held_until=now + (WINDOW if usable is None else 0.0))
+        # What was sent lately is not known any more: nothing is sent for as long as it may count.
+        return State(held_until=now + WINDOW)
+    return state if usable and boot == _boot_id() else State()
 
 
 def _write(file: int, state: State) -> None:
@@ -164,7 +162,7 @@ _boot: list[str] = []
 
 
 def _boot_id() -> str:
-    """Name the start of this machine, with which its monotonic clock begins anew; empty where it has none."""
+    """Return the name of this machine's start, from which its clock counts; empty where it has none."""
     if not _boot:
         try:
             _boot.append(BOOT_ID.read_text().strip())

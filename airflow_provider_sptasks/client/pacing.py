@@ -113,7 +113,7 @@ class Pacer:
         self.budget.update(change)
 
     def held(self) -> float:
-        """Seconds for which nothing may be sent; for requests that took their place before a :meth:`hold`."""
+        """Return the seconds for which nothing may be sent; also for those that have a place already."""
         return self.budget.update(lambda state, now: max(state.held_until - now, 0.0))
 
 

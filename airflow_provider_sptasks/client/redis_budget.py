@@ -23,7 +23,7 @@ RETRY_SECONDS = 30.0
 EXPIRY_SECONDS = 7_200
 MAX_ATTEMPTS = 50
 
-# Stores a state if nobody has stored another one since it was read.
+# Stores a state if no other one has been stored since it was read.
 STORE = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
@@ -94,9 +94,8 @@ class RedisBudget:
             )
             state = _read(before)
             result = change(state, seconds + microseconds / 1e6)
-            if self._store(
-                keys=[self._key], args=[before or b"", json.dumps(state.to_json()), EXPIRY_SECONDS]
-            ):
+            after = json.dumps(state.to_json())
+            if self._store(keys=[self._key], args=[before or b"", after, EXPIRY_SECONDS]):
                 return result
         raise TimeoutError(f"others were quicker {MAX_ATTEMPTS} times")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import random
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -31,6 +30,7 @@ from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.stopping import StopFlag
 from airflow_provider_sptasks.client.tenant_clock import TenantClock
+from airflow_provider_sptasks.client.turns import wait_for_turn
 
 log = logging.getLogger(__name__)
 
@@ -188,25 +188,11 @@ class Transport:
 
     def _keep_pace(self, request: http.Request, deadline: float, stages: Iterable[Stage]) -> None:
         """Wait for a place within the pace, but not beyond the deadline: then nothing is sent."""
-        for stage in stages:
-            wait = self._take_place(request, deadline, stage)
-            while wait > 0:
-                self.retry.sleep(wait)
-                wait = _in_time(request, deadline, stage.pacer.held())
+        wait_for_turn(stages, f"{request.method} {request.path}", deadline, self.retry.sleep)
         if self.retry.strict and time.monotonic() > deadline:
             raise NotSentError(
                 f"{request.method} {request.path} was not sent: the call's deadline has passed"
             )
-
-    def _take_place(self, request: http.Request, deadline: float, stage: Stage) -> float:
-        """Take a place as soon as it comes within the stage's horizon; return the seconds until then."""
-        while True:
-            left = max(deadline - time.monotonic(), 0.0)
-            wait = _in_time(request, deadline, stage.pacer.reserve(min(left, stage.horizon)))
-            if wait <= stage.horizon:
-                return wait
-            # All who wait for one must not come at the same time.
-            self.retry.sleep(wait - stage.horizon * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
     def _send(
         self, request: http.Request, url: str, deadline: float, token: str | None = None
@@ -254,16 +240,6 @@ class Transport:
             if name not in self._deprecations:
                 self._deprecations.add(name)
                 log.warning("SailPoint marks %s %s (%s) as deprecated", request.method, request.path, name)
-
-
-def _in_time(request: http.Request, deadline: float, wait: float) -> float:
-    if wait > max(deadline - time.monotonic(), 0.0):
-        raise NotSentError(
-            f"{request.method} {request.path} was not sent: the client's own pace allows it in "
-            f"{wait:.1f} s, which is after the call's deadline",
-            retry_after=wait,
-        )
-    return wait
 
 
 def _decoded(

@@ -139,7 +139,7 @@ class TestHost:
     def test_garbage(
         self, content: str, open_host: Callable[[], Pacer], directory: Path, clock: Clock
     ) -> None:
-        """Begins anew, when what was sent before that counts no more."""
+        """Starts from nothing, when what was sent before that counts no more."""
         reserve(open_host(), 30)
         file_of(directory).write_text(content)
         pacer = open_host()
@@ -147,7 +147,7 @@ class TestHost:
         clock.now += 12
         assert reserve(pacer, 3) == [0.0] * 3
 
-    def test_a_clock_that_begins_anew(
+    def test_a_clock_that_starts_from_0(
         self,
         open_host: Callable[[], Pacer],
         clock: Clock,
