@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_sptasks.client import RetryPolicy, TaskStatusClient, budget, transport
+from airflow_provider_sptasks.client import RetryPolicy, TaskStatusClient, budget, transport, turns
 from airflow_provider_sptasks.client.budget import OwnBudget
 from airflow_provider_sptasks.client.errors import NotSentError
 from airflow_provider_sptasks.client.pacing import HORIZON_SECONDS, Pacer, Stage, shared_pacer
@@ -282,7 +282,8 @@ class TestWaiting:
         self, connect: Connect, emulator: Emulator, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A busy machine may wake a thread late."""
-        monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=clock.monotonic))
+        for module in (transport, turns):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
         pacer = Pacer(100, window=1_000.0)
         pacer.reserve()
 
