@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from tenacity.wait import wait_random
 
 from airflow_provider_sptasks.client import RetryPolicy
@@ -18,6 +17,7 @@ from airflow_provider_sptasks.emulator import Emulator, RateLimit
 from airflow_provider_sptasks.exceptions import SailPointClearError, SailPointRequestError
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.operators.sailpoint import SailPointClearPendingTasksOperator
+from tests.compat import AirflowFailException
 from tests.context import TaskInstance, context
 
 UNKNOWN = "f" * 32

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_sptasks.sensors._base import SailPointSensor
+from tests.compat import AirflowRescheduleException, TaskDeferred
 from tests.context import TaskInstance, context, triggerer
 
 MODES: dict[str, dict[str, Any]] = {
