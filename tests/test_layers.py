@@ -40,7 +40,7 @@ LAYERS = [
     ["client.reader"],
     ["client.clearing", "client.clock", "client.finding", "client.sources_client"],
     ["client.newest", "client.starting"],
-    ["client.client"],
+    ["client.client", "client.durations"],
     ["client"],
     # what Airflow's side shares: arguments, waits, and reading completions
     ["arguments"],
