@@ -33,14 +33,21 @@ LAYERS = [
     ["client.auth", "client.entries", "client.kinds", "client.multipart", "client.pacing", "client.retry"],
     ["client.http", "client.models", "client.models_sources", "client.settings"],
     ["client.filters", "client.launches"],
-    ["client.clearing_flow", "client.collecting", "client.intent", "client.sources", "client.tasks"],
+    [
+        "client.clearing_flow",
+        "client.collecting",
+        "client.durations",
+        "client.intent",
+        "client.sources",
+        "client.tasks",
+    ],
     # the client: what sends, and what is built on it
     ["client.exchange"],
     ["client.chunks", "client.paging", "client.transport"],
     ["client.reader"],
     ["client.clearing", "client.clock", "client.finding", "client.sources_client"],
     ["client.newest", "client.starting"],
-    ["client.client", "client.durations"],
+    ["client.client", "client.history"],
     ["client"],
     # what Airflow's side shares: arguments, waits, and reading completions
     ["arguments"],

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.launches import source_of
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
-from airflow_provider_sptasks.client.newest import collect
-from airflow_provider_sptasks.client.reader import TaskReader
-
-if TYPE_CHECKING:
-    from airflow_provider_sptasks.client.client import TaskStatusClient
 
 # Of how many successful ends the median is taken, and how many it takes at least.
 MAX_ENDS, MIN_ENDS = 10, 3
-# How many pages of 250 tasks are read at a time, besides one for each request that the sources' ids need.
-MAX_PAGES = 4
 SUCCESSFUL = (CompletionStatus.SUCCESS, CompletionStatus.WARNING)
 
 
@@ -55,76 +47,19 @@ def usual_durations(tasks: Iterable[TaskStatus]) -> dict[Aggregated, timedelta]:
     """
     ends: dict[Aggregated, list[tuple[datetime, float]]] = {}
     for task in {task.id: task for task in tasks}.values():
-        what, took = aggregated_by(task), _successful(task)
+        what, took = aggregated_by(task), successful_end(task)
         if what is not None and took is not None:
             ends.setdefault(what, []).append(took)
     return {what: _median(its_ends) for what, its_ends in ends.items() if len(its_ends) >= MIN_ENDS}
 
 
-def read_usual_durations(
-    client: TaskStatusClient, wanted: Iterable[Aggregated], *, max_pages: int = MAX_PAGES
-) -> dict[Aggregated, timedelta]:
+def successful_end(task: TaskStatus) -> tuple[datetime, float] | None:
     """
-    Read how long aggregations usually take, in few requests.
+    Say when a task ended successfully, and after how long.
 
-    The sources' tasks are read newest first, those of about 200 sources together, until there is enough of
-    each or the limit is reached; so one that is seldom aggregated may have no usual duration.
-
-    :param client: talks to the tenant
-    :param wanted: what is aggregated
-    :param max_pages: maximum pages of 250 tasks; one more for each request after the first that the sources'
-        ids need
-    :return: as :func:`usual_durations` does, of what is wanted
-    :raises SailPointError: the tenant refuses, or transient errors lasted until the client's deadline
-    :raises ValueError: an id of a source can't be one
+    :param task: any task
+    :return: the time, UTC, and the seconds that it took; ``None`` where it did not end, or not so
     """
-    ends = _Ends(wanted, max_pages)
-    collect(TaskReader.over(client.transport), ends, with_pending=False)
-    return ends.usual_durations()
-
-
-class _Ends:
-    """
-    Collects successful ends while tasks are read.
-
-    :param wanted: what is aggregated
-    :param max_pages: after how many pages no more are wanted
-    """
-
-    def __init__(self, wanted: Iterable[Aggregated], max_pages: int) -> None:
-        checked = (Aggregated(check_id(source, "source_id").casefold(), kind) for source, kind in wanted)
-        self._ends = dict.fromkeys(checked, 0)
-        self._tasks: dict[str, TaskStatus] = {}
-        self._pages_left = max_pages
-
-    @property
-    def source_ids(self) -> Sequence[str]:
-        """Each source's id once."""
-        return list(dict.fromkeys(each.source for each in self._ends))
-
-    def add(self, tasks: Iterable[TaskStatus]) -> None:
-        """Take in tasks of any source."""
-        for task in tasks:
-            what = aggregated_by(task)
-            if what in self._ends and task.id not in self._tasks and _successful(task) is not None:
-                self._tasks[task.id] = task
-                self._ends[what] += 1
-
-    def unfinished(self, source_ids: Sequence[str], reached: datetime) -> list[str]:  # noqa: ARG002 - any age
-        """Return the sources of which more must be read."""
-        self._pages_left -= 1
-        if self._pages_left <= 0:
-            return []
-        short = {what.source for what, number in self._ends.items() if number < MAX_ENDS}
-        return [each for each in source_ids if each in short]
-
-    def usual_durations(self) -> dict[Aggregated, timedelta]:
-        """Return how long what is wanted usually takes."""
-        return usual_durations(self._tasks.values())
-
-
-def _successful(task: TaskStatus) -> tuple[datetime, float] | None:
-    """Return when a task ended successfully, and after how many seconds; ``None`` where it didn't."""
     took = task.duration
     if task.completed is None or took is None or task.completion_status not in SUCCESSFUL:
         return None

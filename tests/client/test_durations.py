@@ -9,12 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_sptasks.client import TaskKind, TaskStatus
-from airflow_provider_sptasks.client.durations import (
-    Aggregated,
-    aggregated_by,
-    read_usual_durations,
-    usual_durations,
-)
+from airflow_provider_sptasks.client.durations import Aggregated, aggregated_by, usual_durations
+from airflow_provider_sptasks.client.history import read_usual_durations
 from airflow_provider_sptasks.emulator import Emulator
 from tests.client.conftest import Connect, api_requests
 from tests.client.test_client import Version, every_version
