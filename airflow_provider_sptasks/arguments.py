@@ -103,6 +103,19 @@ def duration(value: object, name: str) -> timedelta:
     return length
 
 
+def check_factor(value: object, name: str) -> float:
+    """
+    Refuse what is no number from 1 on.
+
+    :param value: what should be one
+    :param name: the argument, for the error
+    :raises ValueError: it is something else
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value < math.inf:
+        raise ValueError(f"{name} must be a number from 1 on, got {value!r:.80}.")
+    return float(value)
+
+
 def aware_datetime(value: object, name: str) -> datetime:
     """
     Read an argument that is a point in time: an aware ``datetime``, or ISO 8601 with a time zone.

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_provider_sptasks.waiting.errors import UnknownTaskError, WaitError
+
 
 class SailPointTaskFailedError(AirflowFailException):
     """A task of SailPoint ended with a completion status that the sensor doesn't accept."""
@@ -38,3 +40,14 @@ class SailPointClearError(AirflowException):
 
 class SailPointStartError(AirflowException):
     """No aggregation was started: another one runs, or the file can't be read; or the task was stopped."""
+
+
+def failed_by(error: WaitError) -> AirflowFailException:
+    """
+    Make of what waiting can't help what an Airflow task raises.
+
+    :param error: the error
+    """
+    if isinstance(error, UnknownTaskError):
+        return SailPointTaskNotFoundError(str(error))
+    return SailPointSourceNotFoundError(str(error))

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # from its neighbours in the same folder.
 LAYERS = [
     # what knows nothing of this package
-    ["__init__", "get_provider_info", "exceptions", "links"],
+    ["__init__", "get_provider_info", "links"],
     [
         "client.connections",
         "client.errors",
@@ -48,12 +48,14 @@ LAYERS = [
     ["client.clearing", "client.clock", "client.finding", "client.sources_client"],
     ["client.newest", "client.starting"],
     ["client.client", "client.history"],
+    ["client.selecting"],
     ["client"],
     # what Airflow's side shares: arguments, waits, and reading completions
     ["arguments"],
     ["completions", "from_trigger"],
     ["waiting"],
-    ["waiting.queries", "waiting.verdict"],
+    ["waiting.errors"],
+    ["exceptions", "waiting.queries", "waiting.verdict"],
     ["waiting.aggregations", "waiting.events", "waiting.progress", "waiting.tasks"],
     ["waiting.driver"],
     # what Airflow sees

@@ -6,20 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_sptasks.client.clearing import ClearOutcome, ClearResult
+from airflow_provider_sptasks.client.selecting import Age
 
 
-def table_of(results: Sequence[ClearResult], *, dry_run: bool) -> dict[str, Any]:
+def table_of(
+    results: Sequence[ClearResult], *, dry_run: bool, ages: Mapping[str, Age] | None = None
+) -> dict[str, Any]:
     """
     Make the table, as plain JSON.
 
     :param results: what became of each task
     :param dry_run: whether nothing was to be cleared
+    :param ages: how long tasks have run and usually do, by their ids, where that was asked for
     :return: ``dry_run``, and for each outcome the list of its tasks
     """
     table: dict[str, Any] = {"dry_run": dry_run}
     table |= {outcome.value: [] for outcome in ClearOutcome}
     for each in results:
-        table[each.outcome.value].append(_row(each))
+        table[each.outcome.value].append(_row(each) | _age((ages or {}).get(each.task_status_id)))
     return table
 
 
@@ -42,3 +46,10 @@ def _row(result: ClearResult) -> dict[str, Any]:
         "completionStatus": fields.get("completionStatus"),
     }
     return row | {"error": result.error} if result.error else row
+
+
+def _age(age: Age | None) -> dict[str, Any]:
+    if age is None:
+        return {}
+    usual = None if age.usual is None else round(age.usual.total_seconds())
+    return {"running": round(age.running.total_seconds()), "usual": usual}

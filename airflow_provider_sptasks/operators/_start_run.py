@@ -29,6 +29,7 @@ from airflow_provider_sptasks.operators._account_progress import AccountProgress
 from airflow_provider_sptasks.operators._retry_state import RetryState, best_guess, is_retry
 from airflow_provider_sptasks.operators._start_messages import begun, blocked
 from airflow_provider_sptasks.operators._worker_run import WorkerRun
+from airflow_provider_sptasks.waiting.errors import UnknownTaskError
 from airflow_provider_sptasks.waiting.events import ARGUMENTS_VERSION, answers_in, raise_error, why_again
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.tasks import TaskWait
@@ -173,7 +174,7 @@ class StartRun(WorkerRun):
 
         try:
             return self.poll(wait, ProgressLogger(self.operator.log), defer, has_worked=True)[1]
-        except SailPointTaskNotFoundError:
+        except UnknownTaskError:
             return False
 
     def _finish(self, wait: TaskWait, *, has_worked: bool) -> Any:

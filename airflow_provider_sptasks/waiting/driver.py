@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
-from airflow_provider_sptasks.waiting.events import Wait
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.queries import Answers, Clients, ask_all
 from airflow_provider_sptasks.waiting.verdict import Verdict
+
+if TYPE_CHECKING:
+    from airflow_provider_sptasks.waiting.events import Wait
 
 # A refusal after polls that worked may come from something on the way: it has to repeat for that long.
 REFUSAL_SECONDS, REFUSAL_RETRY_SECONDS = 120.0, 10.0
@@ -68,8 +70,8 @@ class Driver:
 
         :return: ``None`` where the tenant can't be asked at present
         :raises SailPointError: the tenant refuses, and goes on to do so
-        :raises SailPointTaskNotFoundError: the tenant doesn't know a task
-        :raises SailPointSourceNotFoundError: the tenant doesn't know a source
+        :raises UnknownTaskError: the tenant doesn't know a task
+        :raises UnknownSourceError: the tenant doesn't know a source
         """
         answers = self._answers()
         if answers is None:
