@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import NamedTuple
 
+from airflow_provider_sptasks.client.ids import usable_id
 from airflow_provider_sptasks.client.launches import source_of
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
 
@@ -32,9 +33,9 @@ def aggregated_by(task: TaskStatus) -> Aggregated | None:
     Say what a task aggregates.
 
     :param task: any task
-    :return: ``None`` for one that is no aggregation, or doesn't name its source
+    :return: ``None`` for one that is no aggregation, or doesn't name its source by an id
     """
-    source = source_of(task)
+    source = usable_id(source_of(task))
     return Aggregated(source, task.kind) if source and task.kind is not TaskKind.OTHER else None
 
 

@@ -135,6 +135,7 @@ class WorkerRun:
             seconds_left=lambda: self.seconds_left,
             sleep=self.work.flag.sleep,
             has_worked=has_worked,
+            estimates=not self.operator.deferrable,
         )
         is_first = True
         while True:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
-from airflow_provider_sptasks.waiting.queries import Answers, Clients, ask_all
+from airflow_provider_sptasks.waiting.queries import (
+    Answers,
+    Clients,
+    ask_all,
+    ask_usual_durations,
+)
 from airflow_provider_sptasks.waiting.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -39,6 +45,7 @@ class Driver:
     :param seconds_left: says how many seconds there are until the caller's deadline
     :param sleep: waits for seconds
     :param has_worked: whether the tenant has answered the caller before: a first refusal is taken at its word
+    :param estimates: whether it is read, once, how long what runs usually takes; a failure harms nothing
     """
 
     def __init__(
@@ -50,6 +57,7 @@ class Driver:
         seconds_left: Callable[[], float],
         sleep: Callable[[float], object] = time.sleep,
         has_worked: bool = False,
+        estimates: bool = False,
     ) -> None:
         self.wait = wait
         self.answers: Answers = {}
@@ -58,6 +66,7 @@ class Driver:
         self._seconds_left = seconds_left
         self._sleep = sleep
         self._has_worked = has_worked
+        self._estimates = estimates
 
     @property
     def source_id(self) -> str | None:
@@ -77,7 +86,12 @@ class Driver:
         if answers is None:
             return None
         self.answers = answers
-        self._progress.polled(self.wait.statuses(answers), self.wait.notes(answers))
+        statuses = self.wait.statuses(answers)
+        if self._estimates and any(not each.is_complete for each in statuses):
+            self._estimates = False
+            with suppress(SailPointError):
+                self._progress.usual = ask_usual_durations(self._connection, statuses)
+        self._progress.polled(statuses, self.wait.notes(answers))
         return self.wait.judge(answers, datetime.now(UTC))
 
     def _answers(self) -> Answers | None:

@@ -68,6 +68,7 @@ def test_the_median_of_the_last_ten(minutes: list[float], usually: float | None)
         {"completionStatus": None},
         {"launched": None, "created": None},
         {"target": None},
+        {"target": {"id": "not an id"}},
         {"uniqueName": "Cloud Identity Refresh"},
     ],
 )
