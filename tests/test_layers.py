@@ -56,7 +56,7 @@ LAYERS = [
     ["waiting"],
     ["waiting.errors"],
     ["exceptions", "waiting.queries", "waiting.verdict"],
-    ["waiting.aggregations", "waiting.events", "waiting.progress", "waiting.tasks"],
+    ["waiting.aggregations", "waiting.events", "waiting.progress", "waiting.starting", "waiting.tasks"],
     ["waiting.driver"],
     # what Airflow sees
     ["hooks"],
