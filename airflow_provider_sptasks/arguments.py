@@ -167,6 +167,28 @@ def completion_statuses(names: object) -> frozenset[CompletionStatus] | None:
     return frozenset(statuses)
 
 
+def check_clearing_status(value: object, name: str, allow_success: bool, remedy: str) -> str:
+    """
+    Refuse a status that a task can't be cleared with, or not without more ado.
+
+    :param value: the completion status to set
+    :param name: the argument, for the error
+    :param allow_success: whether it may be one with which all sensors on the task succeed
+    :param remedy: how that is allowed, for the error
+    :raises ValueError: it is something else
+    """
+    text = check_text(value, name)
+    status = CompletionStatus.parse(text)
+    if status is CompletionStatus.UNKNOWN:
+        raise ValueError(f"{name} {text!r} is unknown to SailPoint. The documented one is 'Error'.")
+    if status in (CompletionStatus.SUCCESS, CompletionStatus.WARNING) and not allow_success:
+        raise ValueError(
+            f"{name} {text!r} would let all sensors on the task succeed. "
+            f"Use 'Error', or {remedy} if that is meant."
+        )
+    return text
+
+
 def status_names(statuses: Iterable[CompletionStatus] | None) -> list[str] | None:
     """
     Write down what :func:`completion_statuses` reads, as plain JSON.

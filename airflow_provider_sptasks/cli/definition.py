@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_sptasks.cli.commands import CONNECTING, DESCRIPTION, GROUPS, VERBS, Verb
+from airflow_provider_sptasks.cli.commands import GROUPS, VERBS
+from airflow_provider_sptasks.cli.options import CONNECTING, DESCRIPTION, Verb
 
 if TYPE_CHECKING:
     from airflow.cli.cli_config import ActionCommand, CLICommand
@@ -38,7 +39,12 @@ def _command(verb: Verb) -> ActionCommand:
         options.verb = verb
         sys.exit(run_verb(options))
 
-    arguments = [Arg(option.flags, help=option.help, **option.settings) for option in verb.arguments]
+    make: Any = Arg
+    arguments = [make(option.flags, help=option.help, **option.settings) for option in verb.arguments]
     return ActionCommand(
-        verb.name.rpartition(" ")[2], verb.help, run, arguments, epilog=f"example: airflow sailpoint {verb.example}"
+        verb.name.rpartition(" ")[2],
+        verb.help,
+        run,
+        arguments,
+        epilog=f"example: airflow sailpoint {verb.example}",
     )

@@ -17,7 +17,6 @@ from airflow_provider_sptasks.cli.codes import ExitCode, code_of
 from airflow_provider_sptasks.cli.parser import make_parser
 from airflow_provider_sptasks.cli.printing import note
 from airflow_provider_sptasks.client.errors import SailPointError
-from airflow_provider_sptasks.client.stopping import StoppedError
 from airflow_provider_sptasks.waiting.errors import WaitError
 
 PACKAGE = "airflow_provider_sptasks"
@@ -65,7 +64,7 @@ def run_verb(options: argparse.Namespace) -> int:
     return code
 
 
-class _TerminatedError(Exception):
+class _TerminatedError(BaseException):
     """SIGTERM came."""
 
 
@@ -75,14 +74,14 @@ def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
 
 def _reported(error: Exception) -> ExitCode:
     """Say what is wrong in one line; no traceback where that says all."""
-    from airflow_provider_sptasks.cli.session import NotConfirmedError
+    from airflow_provider_sptasks.cli.session import NotConfirmedError, SignalledError
 
     if isinstance(error, NotConfirmedError):
         note(str(error))
         return ExitCode.FAILED
-    if isinstance(error, StoppedError):
-        return ExitCode.INTERRUPTED
-    if isinstance(error, (SailPointError, WaitError, ValueError, TimeoutError, ImportError)):
+    if isinstance(error, SignalledError):
+        return ExitCode(128 + error.number)
+    if isinstance(error, (SailPointError, WaitError, ValueError, TimeoutError)):
         note(f"Error: {error}")
         return code_of(error)
     raise error

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from airflow_provider_sptasks.cli.codes import epilog
-from airflow_provider_sptasks.cli.commands import CONNECTING, DESCRIPTION, GROUPS, VERBS, Verb
+from airflow_provider_sptasks.cli.commands import GROUPS, VERBS
+from airflow_provider_sptasks.cli.options import CONNECTING, DESCRIPTION, Verb
 
 PROGRAM = "python -m airflow_provider_sptasks"
 

@@ -37,7 +37,9 @@ def print_records(
     elif output == "yaml":
         import yaml  # Airflow brings it
 
-        print_line(yaml.safe_dump(list(records), sort_keys=False, allow_unicode=_is_unicode(sys.stdout)), end="")
+        print_line(
+            yaml.safe_dump(list(records), sort_keys=False, allow_unicode=_is_unicode(sys.stdout)), end=""
+        )
     else:
         _print_table(list(rows), is_table=output == "table")
 

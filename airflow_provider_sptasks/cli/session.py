@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cached_property
 from time import strftime
 from types import FrameType
@@ -19,6 +18,7 @@ from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.sources_client import SourcesClient
+from airflow_provider_sptasks.client.stopping import StoppedError
 from airflow_provider_sptasks.client.versions import DEFAULT_API_VERSION
 from airflow_provider_sptasks.operators._interruptible import Interruptible
 
@@ -128,15 +128,30 @@ class Session:
         Do what changes something: a Ctrl-C or SIGTERM lets it send nothing more, and waits for what it sent.
 
         :param work: what to do; it gets what stops it
-        :raises StoppedError: it was stopped
+        :raises SignalledError: it was stopped
         """
         interruptible = Interruptible(LAST_ANSWERS_SECONDS)
-        with _stopped_by_signals(interruptible):
-            return interruptible.run(lambda: work(interruptible))
+        with _stopped_by_signals(interruptible) as stopped_by:
+            try:
+                return interruptible.run(lambda: work(interruptible))
+            except StoppedError:
+                raise SignalledError(stopped_by[0]) from None
 
 
 class NotConfirmedError(Exception):
     """A person was asked, and said no."""
+
+
+class SignalledError(Exception):
+    """
+    A signal stopped what changes something.
+
+    :param number: the signal's
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"stopped by signal {number}")
 
 
 class Screen:
@@ -149,23 +164,22 @@ class Screen:
     warning = info
 
 
-def seconds(length: timedelta) -> float:
-    """Return a length of time in seconds."""
-    return length.total_seconds()
-
-
 @contextmanager
-def _stopped_by_signals(work: Interruptible) -> Iterator[None]:
+def _stopped_by_signals(work: Interruptible) -> Iterator[list[int]]:
+    """Stop it by Ctrl-C and SIGTERM; gives the numbers of the signals that came."""
+    came: list[int] = []
+
     def stop(number: int, _frame: FrameType | None) -> None:
         if work.event.is_set():
             _leave(number)
+        came.append(number)
         note("\nStopping: nothing more is sent. Waiting for the last answers; Ctrl-C again to give up.")
         work.stop()
         work.wake()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -19,6 +19,7 @@ from airflow_provider_sptasks.arguments import (
     Check,
     NotGiven,
     check_api_version,
+    check_clearing_status,
     check_factor,
     check_flag,
     check_literals,
@@ -27,7 +28,6 @@ from airflow_provider_sptasks.arguments import (
 )
 from airflow_provider_sptasks.client.errors import SailPointError
 from airflow_provider_sptasks.client.ids import check_id
-from airflow_provider_sptasks.client.models import CompletionStatus
 from airflow_provider_sptasks.exceptions import SailPointClearError, SailPointRequestError
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ SELECTORS = ("task_status_id", "source_id", "unique_name", "older_than", "stuck_
 # Seconds that a killed task waits for what the tenant has to answer yet.
 LAST_ANSWERS = 0.5
 CHECKS: Mapping[str, Check] = {"task_status_id": check_id, "source_id": check_id, "unique_name": check_text}
-OPENS_GATES = (CompletionStatus.SUCCESS, CompletionStatus.WARNING)
 
 
 class SailPointClearPendingTasksOperator(BaseOperator):
@@ -155,16 +154,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
             raise ValueError(f"max_tasks {self.max_tasks!r} is not a whole number above 0.")
 
     def _check_completion_status(self, value: object, name: str) -> str:
-        text = check_text(value, name)
-        status = CompletionStatus.parse(text)
-        if status is CompletionStatus.UNKNOWN:
-            raise ValueError(f"{name} {text!r} is unknown to SailPoint. The documented one is 'Error'.")
-        if status in OPENS_GATES and not self.allow_success:
-            raise ValueError(
-                f"{name} {text!r} would let all sensors on the task succeed. "
-                "Use 'Error', or set allow_success=True if that is meant."
-            )
-        return text
+        return check_clearing_status(value, name, self.allow_success, "set allow_success=True")
 
     @cached_property
     def hook(self) -> SailPointHook:
