@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from airflow_provider_sptasks.cli.codes import ExitCode, code_of
 from airflow_provider_sptasks.cli.parser import make_parser
-from airflow_provider_sptasks.cli.printing import note
+from airflow_provider_sptasks.cli.printing import note, output_stream
 from airflow_provider_sptasks.client.errors import SailPointError
 from airflow_provider_sptasks.waiting.errors import WaitError
 
@@ -47,9 +47,10 @@ def run_verb(options: argparse.Namespace) -> int:
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         code = int(getattr(import_module(f"{PACKAGE}.cli.{module}"), name)(options))
-        sys.stdout.flush()
+        output_stream().flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains
+        # Or the interpreter complains when it flushes the stream at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output_stream().fileno())
         return ExitCode.BROKEN_PIPE
     except KeyboardInterrupt:
         note("\nInterrupted.")

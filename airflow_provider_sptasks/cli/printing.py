@@ -22,6 +22,32 @@ _COLORS = {
 }
 
 
+_own: TextIO | None = None
+
+
+def output_stream() -> TextIO:
+    """Return the stream for what was asked for: standard output."""
+    return _own or sys.stdout
+
+
+def keep_output_apart() -> None:
+    """
+    Let what others write to standard output from now on go to standard error.
+
+    Airflow and its plugins log there, and would spoil what is piped into a program.
+    """
+    global _own
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):  # a test's stream, or none at all
+        return
+    if _own is None:
+        sys.stdout.flush()
+        encoding = sys.stdout.encoding
+        _own = os.fdopen(os.dup(descriptor), "w", encoding=encoding, errors="backslashreplace")
+        os.dup2(sys.stderr.fileno(), descriptor)
+
+
 def print_records(
     records: Sequence[Mapping[str, Any]], rows: Iterable[Mapping[str, object]], output: str
 ) -> None:
@@ -33,12 +59,12 @@ def print_records(
     :param output: ``table``, ``plain``, ``json`` or ``yaml``
     """
     if output == "json":
-        print_line(json.dumps(list(records), indent=2, ensure_ascii=not _is_unicode(sys.stdout)))
+        print_line(json.dumps(list(records), indent=2, ensure_ascii=not _is_unicode(output_stream())))
     elif output == "yaml":
         import yaml  # Airflow brings it
 
         print_line(
-            yaml.safe_dump(list(records), sort_keys=False, allow_unicode=_is_unicode(sys.stdout)), end=""
+            yaml.safe_dump(list(records), sort_keys=False, allow_unicode=_is_unicode(output_stream())), end=""
         )
     else:
         _print_table(list(rows), is_table=output == "table")
@@ -46,7 +72,7 @@ def print_records(
 
 def print_line(line: str, end: str = "\n") -> None:
     """Print a line of what was asked for."""
-    sys.stdout.write(f"{line}{end}")
+    output_stream().write(f"{line}{end}")
 
 
 def note(line: str) -> None:
@@ -80,14 +106,14 @@ def _print_table(rows: Sequence[Mapping[str, object]], *, is_table: bool) -> Non
         if is_table:
             note("Nothing found.")
         return
-    limit = MAX_CELL if is_table and sys.stdout.isatty() else sys.maxsize
+    limit = MAX_CELL if is_table and output_stream().isatty() else sys.maxsize
     titles = list(rows[0])
     cells = [[_shortened(cell(row[title]), limit) for title in titles] for row in rows]
     widths = [max(len(title), *(len(line[at]) for line in cells)) for at, title in enumerate(titles)]
-    color = is_table and has_color(sys.stdout)
+    color = is_table and has_color(output_stream())
     print_line(_joined(titles, widths, "1" if color else None))
     if is_table:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+        width = shutil.get_terminal_size().columns if output_stream().isatty() else sys.maxsize
         print_line("-" * min(width, sum(widths) + 2 * (len(widths) - 1)))
     for line in cells:
         print_line(_joined(line, widths, color="" if color else None))

@@ -13,7 +13,7 @@ from time import strftime
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from airflow_provider_sptasks.cli.printing import note
+from airflow_provider_sptasks.cli.printing import keep_output_apart, note
 from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
@@ -83,6 +83,7 @@ class Session:
         retry = RetryPolicy(deadline=options.retry_for.total_seconds())
         if options.conn_id is None and any(os.environ.get(each) for each in VARIABLES):
             return EnvironmentConnection(os.environ, options.api_version, retry)
+        keep_output_apart()
         from airflow_provider_sptasks.cli.airflow_connection import connect  # loads Airflow
 
         try:
