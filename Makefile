@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint bench constraints clean
+.PHONY: help demo test lint bench constraints clean no-node
 
 # Without its bytecode cache Airflow starts three to four times slower.
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,6 +20,9 @@ INSTALLED := .venv/installed-$(VERSION)
 BENCHMARKS_INSTALLED := .venv/installed-benchmarks-$(VERSION)
 SDK1_INSTALLED := .venv-sdk1/installed-$(VERSION)
 SDK2_INSTALLED := .venv-sdk2/installed-$(VERSION)
+# SailPoint's TypeScript SDK takes part where there is Node.js.
+NPM := $(shell command -v npm 2>/dev/null)
+NODE_SDK_INSTALLED := $(if $(NPM),.node-sdk/installed,no-node)
 
 UV := .venv/bin/uv --quiet
 INSTALL := $(UV) pip install --constraints constraints.txt --build-constraints constraints.txt
@@ -38,9 +41,10 @@ help:
 demo: $(INSTALLED)
 	@.venv/bin/python -m demo $(if $(filter-out 0,$(KEEP)),--keep)
 
-test: lint $(SDK1_INSTALLED) $(SDK2_INSTALLED)
+test: lint $(SDK1_INSTALLED) $(SDK2_INSTALLED) $(NODE_SDK_INSTALLED)
 	@SAILPOINT_SDK1_PYTHON="$(CURDIR)/.venv-sdk1/bin/python" \
 	SAILPOINT_SDK2_PYTHON="$(CURDIR)/.venv-sdk2/bin/python" \
+	SAILPOINT_SDK_NODE_MODULES="$(if $(NPM),$(CURDIR)/.node-sdk/node_modules)" \
 	.venv/bin/python -m pytest --numprocesses 3 $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
@@ -63,9 +67,11 @@ constraints: $(INSTALLED)
 	  $(UV) pip compile --universal --python-version 3.11 --upgrade --no-header --no-annotate --no-emit-index-url \
 	    --no-emit-find-links --output-file tests/contract/requirements-sdk$$sdk.txt - || exit 1; \
 	done
+	@test -z "$(NPM)" || { cd tests/contract/typescript && rm -f package-lock.json && \
+	  npm install --silent --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund; }
 
 clean:
-	@rm -rf .venv .venv-sdk1 .venv-sdk2 .demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-sdk1 .venv-sdk2 .node-sdk .demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -86,3 +92,11 @@ $(BENCHMARKS_INSTALLED): $(INSTALLED)
 	@$(UV) venv --clear --python .venv .venv-sdk$*
 	@$(UV) pip install --python .venv-sdk$* --requirements $<
 	@touch $@
+
+.node-sdk/installed: tests/contract/typescript/package.json tests/contract/typescript/package-lock.json
+	@rm -rf .node-sdk && mkdir .node-sdk && cp $^ .node-sdk
+	@cd .node-sdk && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+no-node:
+	@echo "THERE IS NO NODE.JS: SailPoint's TypeScript SDK is left out of the tests." >&2

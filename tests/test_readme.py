@@ -23,7 +23,8 @@ from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.sources_client import SourcesClient
 from airflow_provider_sptasks.client.versions import API_VERSIONS
 from airflow_provider_sptasks.emulator import Emulator
-from airflow_provider_sptasks.hooks.sailpoint import _EXTRAS, CONNECTION_GRACE_SECONDS, SailPointHook
+from airflow_provider_sptasks.hooks._fields import EXTRAS
+from airflow_provider_sptasks.hooks.sailpoint import CONNECTION_GRACE_SECONDS, SailPointHook
 from airflow_provider_sptasks.operators.sailpoint import (
     SailPointClearPendingTasksOperator,
     SailPointStartAggregationOperator,
@@ -148,7 +149,7 @@ def test_shell_commands() -> None:
 @pytest.mark.parametrize(
     ("section", "heading", "expected"),
     [
-        ("Connection", "field", set(_EXTRAS)),
+        ("Connection", "field", set(EXTRAS)),
         ("Sensor", "argument", arguments(SailPointTaskSensor)),
         ("Sensors by source", "argument", arguments(SailPointAggregationSensor)),
         ("Operator", "argument", arguments(SailPointClearPendingTasksOperator)),

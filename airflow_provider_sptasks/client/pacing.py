@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from airflow_provider_sptasks.client.locks import Lock
+from airflow_provider_sptasks.client.locks import fork_safe_lock
 
 TENANT_LIMIT = 100
 WINDOW = 10.0
@@ -12,7 +12,7 @@ MAX_BURST = 10
 LANE_BURST = 2
 
 _pacers: dict[tuple[str, str, str], Pacer] = {}
-_pacers_lock = Lock()
+_pacers_lock = fork_safe_lock()
 
 
 class Pacer:
@@ -33,7 +33,7 @@ class Pacer:
         self.requests = requests
         self.window = window
         self._lanes: dict[float, Lane] = {}
-        self._lock = Lock()
+        self._lock = fork_safe_lock()
         self._next = 0.0  # when the next request would be due, were all of them evenly spread
         self._held_until = 0.0
 

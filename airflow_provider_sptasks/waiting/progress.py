@@ -41,7 +41,7 @@ class ProgressLogger:
     clock: Callable[[], float] = time.monotonic
     usual: Mapping[Aggregated, timedelta] = field(default_factory=dict)
     _logged: dict[str, _Logged] = field(default_factory=dict)
-    _notes: set[str] = field(default_factory=set)
+    _notes: frozenset[str] = frozenset()
     _begun: bool = False
     _is_out: bool = False
 
@@ -89,7 +89,7 @@ class ProgressLogger:
             )
         for note in notes:
             if note not in self._notes:
-                self._notes.add(note)
+                self._notes |= {note}
                 self.log.info("%s", note)
 
     def _status(self, status: TaskStatus) -> None:
