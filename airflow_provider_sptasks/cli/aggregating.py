@@ -13,6 +13,7 @@ from airflow_provider_sptasks.cli.session import Screen, Session, SignalledError
 from airflow_provider_sptasks.client.intent import Intent, Outcome, StartResult
 from airflow_provider_sptasks.client.kinds import CompletionStatus, TaskKind
 from airflow_provider_sptasks.client.models_sources import Source
+from airflow_provider_sptasks.client.start_options import StartOptions
 from airflow_provider_sptasks.client.starting import IfRunning, Starter
 from airflow_provider_sptasks.operators._account_progress import AccountProgressLogger
 from airflow_provider_sptasks.waiting.errors import UnknownTaskError
@@ -62,10 +63,18 @@ def _check(options: argparse.Namespace) -> None:
     """Refuse what can't be started, before anything is sent."""
     if bool(options.source_id) is bool(options.source_name):
         raise UsageError("Give either SOURCE_ID or --source-name.")
-    if options.disable_optimization and options.kind != TaskKind.ACCOUNTS:
-        raise UsageError(f"--disable-optimization is for accounts, not for {options.kind}.")
-    if options.file is None and options.kind == TaskKind.UNCORRELATED_ACCOUNTS:
-        raise UsageError(f"--file is missing: {options.kind} come from a CSV file.")
+    start_options(options).check(TaskKind(options.kind))
+
+
+def start_options(options: argparse.Namespace) -> StartOptions:
+    """
+    Read what an aggregation is started with.
+
+    :param options: the arguments
+    """
+    return StartOptions(
+        options.file, options.disable_optimization, options.object_type, tuple(options.dataset_id or ())
+    )
 
 
 class _Run:
@@ -100,8 +109,7 @@ class _Run:
                 self._session.sources,
                 source_id=self._source.id,
                 kind=TaskKind(options.kind),
-                file=options.file,
-                disable_optimization=options.disable_optimization,
+                options=start_options(options),
                 if_running=IfRunning(options.if_running),
                 deadline=polling.deadline,
                 stop=interruptible.event,

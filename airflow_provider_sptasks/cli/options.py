@@ -81,6 +81,10 @@ COMMON = (
 IDS = option("task_id", nargs="+", metavar="TASK_ID", help="SailPoint's id of a task, or several")
 RAW = option("--raw", action="store_true", help="with json and yaml: what SailPoint sent, as it came")
 SOURCES = option("--source-id", action="append", metavar="ID", help="only of this source; may be repeated")
+STATUS = option("--status", action="append", choices=STATUSES, help="only those that ended so")
+LAUNCHER = option("--launcher", action="append", metavar="NAME", help="only of this launcher (v2026, v1)")
+FILTERS = option("--filters", default="", metavar="EXPRESSION", help="a filter expression of SailPoint's")
+OFFSET = option("--offset", type=values.offset, default=0, metavar="N", help="how many to pass over first")
 YES = option("-y", "--yes", action="store_true", help="don't ask before changing anything")
 DRY_RUN = option("--dry-run", action="store_true", help="only say what would be done")
 ACCEPT = option(

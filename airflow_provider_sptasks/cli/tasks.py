@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from airflow_provider_sptasks.cli.codes import ExitCode
 from airflow_provider_sptasks.cli.printing import note, print_line, print_records
 from airflow_provider_sptasks.cli.session import Session, UsageError
 from airflow_provider_sptasks.client.errors import NotFoundError
-from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.waiting.verdict import spelled
 
@@ -27,7 +25,7 @@ def list_tasks(options: argparse.Namespace) -> ExitCode:
         others = (options.ids, options.status, options.launcher, options.filters)
         if any(others):
             raise UsageError("--pending goes with --source-id only in this API version.")
-        tasks = session.client.pending(options.source_id)
+        tasks = session.client.pending(options.source_id, limit=options.limit + 1, offset=options.offset)
     else:
         tasks = session.client.list(
             task_status_ids=options.ids,
@@ -37,9 +35,10 @@ def list_tasks(options: argparse.Namespace) -> ExitCode:
             launchers=options.launcher,
             filters=options.filters,
             sorters=options.sorters,
-            page_size=min(options.limit + 1, MAX_PAGE_SIZE),
+            limit=options.limit + 1,
+            offset=options.offset,
         )
-    found = list(islice(tasks, options.limit + 1))
+    found = list(tasks)
     print_tasks(found[: options.limit], options)
     if len(found) > options.limit:
         note(f"There are more than {options.limit}: see --limit.")
@@ -68,17 +67,27 @@ def get(options: argparse.Namespace) -> ExitCode:
 
 def pending(options: argparse.Namespace) -> ExitCode:
     """List the tasks that have not ended."""
-    print_tasks(list(Session(options).client.pending(options.source_id)), options)
+    tasks = Session(options).client.pending(options.source_id, limit=options.limit, offset=options.offset)
+    print_tasks(tasks, options)
     return ExitCode.OK
 
 
 def count(options: argparse.Namespace) -> ExitCode:
-    """Count the tasks that have not ended."""
-    number = Session(options).client.count_pending()
+    """Count the tasks that have not ended, or those that ended."""
+    client = Session(options).client
+    if any((options.source_id, options.status, options.launcher, options.filters)):
+        number = client.count(
+            source_ids=options.source_id,
+            completion_statuses=options.status,
+            launchers=options.launcher,
+            filters=options.filters,
+        )
+    else:
+        number = client.count_pending()
     if options.output in ("table", "plain"):
         print_line(str(number))
     else:
-        print_records([{"pending": number}], [], options.output)
+        print_records([{"count": number}], [], options.output)
     return ExitCode.OK
 
 

@@ -70,6 +70,16 @@ def count(text: str) -> int:
     return int(text[:19])
 
 
+def offset(text: str) -> int:
+    """
+    Read a whole number from 0 on.
+
+    :param text: as it was typed
+    :raises ArgumentTypeError: it is something else
+    """
+    return 0 if text == "0" else count(text)
+
+
 def factor(text: str) -> float:
     """
     Read a number from 1 on.

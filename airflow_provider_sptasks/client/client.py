@@ -69,7 +69,7 @@ class TaskStatusClient(BaseClient):
 
     def get(self, task_status_id: str) -> TaskStatus:
         """
-        Read one task (``GET /task-status/{id}``).
+        Return one task (``GET /task-status/{id}``).
 
         :param task_status_id: SailPoint's id of the task
         :raises NotFoundError: the tenant knows no such task, or it is older than 90 days
@@ -92,7 +92,7 @@ class TaskStatusClient(BaseClient):
         offset: int = 0,
     ) -> Iterator[TaskStatus]:
         """
-        Read tasks, page by page as they are consumed (``GET /task-status``).
+        Yield tasks, page by page as they are consumed (``GET /task-status``).
 
         The criteria must all hold. On ``beta`` and ``v2024`` the list holds completed tasks only. A task is
         yielded once, though those that come or go while the pages are read shift others between pages.
@@ -132,8 +132,13 @@ class TaskStatusClient(BaseClient):
         """
         Count the tasks that :meth:`list` would read, without reading them (``X-Total-Count``).
 
-        The parameters are those of :meth:`list`.
-
+        :param task_status_ids: see :meth:`list`, as for all parameters
+        :param source_ids: only tasks of these sources
+        :param completion_statuses: only tasks that ended so
+        :param pending: only tasks that have not ended
+        :param launchers: only tasks that these launched
+        :param filters: a filter as SailPoint spells it, beside the others
+        :return: their number
         :raises UnexpectedPayloadError: the tenant doesn't say how many there are
         :raises ValueError: a criterion that this API version doesn't have
         """
@@ -162,7 +167,7 @@ class TaskStatusClient(BaseClient):
 
     def created_since(self, since: datetime, task_status_ids: Iterable[str] = ()) -> Iterator[TaskStatus]:
         """
-        Read the tasks that were created lately, and some others, in as few requests as possible.
+        Yield the tasks that were created lately, and some others, in as few requests as possible.
 
         They are read page by page as they are consumed, the former newest first. On ``beta`` and ``v2024``,
         whose list holds completed tasks only, the pending ones are read first.
@@ -210,7 +215,7 @@ class TaskStatusClient(BaseClient):
         self, source_ids: Sequence[str] | None = None, *, limit: int | None = None, offset: int = 0
     ) -> Iterator[TaskStatus]:
         """
-        Read the tasks that have not ended, page by page as they are consumed, oldest first.
+        Yield the tasks that have not ended, page by page as they are consumed, oldest first.
 
         From ``v2025`` on these are the tasks without ``completionStatus``; before, ``GET
         /task-status/pending-tasks``. Not only aggregations: refreshes, deletions and others too.
@@ -226,7 +231,7 @@ class TaskStatusClient(BaseClient):
 
     def count_pending(self) -> int:
         """
-        Count the tasks that have not ended, without reading them (``X-Total-Count``).
+        Return how many tasks have not ended, without reading them (``X-Total-Count``).
 
         From ``v2025`` on this counts the tasks without ``completionStatus``; before, it is ``HEAD
         /task-status/pending-tasks``.
@@ -243,6 +248,7 @@ class TaskStatusClient(BaseClient):
             once when an answer is lost, so they must be idempotent, as ``replace`` is
         :return: the task after the change
         :raises ForbiddenError: the credentials are no user's, or lack ``idn:task-management:write``
+        :raises ValueError: the id can't be one
         """
         task_id = check_id(task_status_id, "task_status_id")
         request = api.update_task(self._version, task_id, operations)
@@ -261,6 +267,8 @@ class TaskStatusClient(BaseClient):
         :param completion_status: the status to set
         :param completed: when the task shall be said to have ended, aware; ``None`` for now
         :return: the task after that
+        :raises ForbiddenError: as :meth:`update` does
+        :raises ValueError: the id can't be one, or ``completed`` has no time zone
         """
         operations = api.clear_operations(completion_status, completed or datetime.now(UTC))
         return OneClearing(self, task_status_id, operations).run()

@@ -101,7 +101,7 @@ class Pacer:
             self._next = max(self._next, self._held_until + spread)
 
     def held(self) -> float:
-        """Seconds for which nothing may be sent; for requests that took their place before a :meth:`hold`."""
+        """Return how many seconds nothing may be sent for, even by a request that has its place."""
         with self._lock:
             return max(self._held_until - time.monotonic(), 0.0)
 

@@ -44,7 +44,7 @@ class SourcesClient(BaseClient):
 
     def get(self, source_id: str) -> Source:
         """
-        Read one source (``GET /sources/{id}``).
+        Return one source (``GET /sources/{id}``).
 
         :param source_id: SailPoint's id of the source
         :raises SourceNotFoundError: the tenant has no such source
@@ -59,7 +59,7 @@ class SourcesClient(BaseClient):
 
     def find_by_name(self, name: str) -> Source:
         """
-        Look a source up by its name (``GET /sources``).
+        Return the source of a name (``GET /sources``).
 
         :param name: the source's name, case-insensitive
         :raises SourceNotFoundError: the tenant has no such source

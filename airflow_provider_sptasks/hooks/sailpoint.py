@@ -91,7 +91,12 @@ class SailPointHook(BaseHook):
 
     @cached_property
     def settings(self) -> ClientSettings:
-        """What the connection says, checked; its secrets are masked in the log from here on."""
+        """
+        What the connection says, checked; its secrets are masked in the log from here on.
+
+        :raises ValueError: the connection has an invalid field; the message names it
+        :raises AirflowNotFoundException: there is no such connection
+        """
         connection = self.get_connection(self.sailpoint_conn_id)
         try:
             settings = settings_of(connection, self.api_version)
@@ -144,7 +149,7 @@ class SailPointHook(BaseHook):
         are refused here: a proxy that TLS doesn't keep from reading along. ``verify`` as the path of a CA
         bundle is not, since it takes a file on the server.
 
-        :return: whether it works, and what is wrong
+        :return: whether it works, and for a person what is wrong
         """
         try:
             if self.settings.verify is False and self.settings.proxies:
@@ -186,13 +191,13 @@ class SailPointHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Describe the standard fields of the connection form to Airflow 3.0 and 3.1."""
+        """Return the standard fields of the connection form, for Airflow 3.0 and 3.1."""
         behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Describe the other fields of the connection form to Airflow 3.0 and 3.1."""
+        """Return the other fields of the connection form by their names, for Airflow 3.0 and 3.1."""
         from wtforms import IntegerField, StringField
         from wtforms.validators import Optional, any_of
 

@@ -65,8 +65,8 @@ class SailPointClearPendingTasksOperator(BaseOperator):
 
     :param task_status_id: SailPoint's id of a task, or several of them (templated)
     :param source_id: only tasks of this source, or of these (templated)
-    :param unique_name: only tasks of this name, or these, such as ``Cloud Account Aggregation``, whatever
-        the case (templated)
+    :param unique_name: only tasks of this name, or these, such as ``Cloud Account Aggregation``,
+        case-insensitive (templated)
     :param older_than: only tasks that were launched longer ago than that, by the tenant's clock
     :param stuck_factor: only aggregations that have run that many times longer than usual, such as 3; a
         source's aggregation without a usual duration, the median of its last 10 successful ones and of 3 at
@@ -164,7 +164,14 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         return SailPointHook(self.sailpoint_conn_id, self.api_version)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Select, clear, and report what became of each task."""
+        """
+        Select, clear, and report what became of each task.
+
+        :param context: what Airflow gives a task
+        :return: the XCom: the table that the class describes
+        :raises SailPointRequestError: the tenant refuses a request, or a rendered argument is invalid
+        :raises SailPointClearError: more tasks match than ``max_tasks``, or some could not be cleared
+        """
         stop = self._stop = threading.Event()
         try:
             selectors = self._selectors()

@@ -1,4 +1,4 @@
-"""The table that the operator that clears tasks returns: what became of each of them."""
+"""What the operator that clears tasks selects, and the table that it returns: what became of each of them."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ def counts(table: Mapping[str, Any]) -> str:
 
 
 def _row(result: ClearResult) -> dict[str, Any]:
-    fields = result.status.to_json() if result.status else {}
+    status = result.status
+    fields = status.to_json() if status else None
     row = {
         "id": result.task_status_id,
-        "uniqueName": fields.get("uniqueName"),
-        "source": result.status.source_name if result.status else None,
-        "launched": fields.get("launched"),
-        "completionStatus": fields.get("completionStatus"),
+        "uniqueName": fields and fields["uniqueName"],
+        "source": status and status.source_name,
+        "launched": fields and fields["launched"],
+        "completionStatus": fields and fields["completionStatus"],
     }
     return row | {"error": result.error} if result.error else row
 

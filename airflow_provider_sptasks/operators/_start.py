@@ -49,7 +49,7 @@ class SailPointStartAggregationOperator(BaseOperator):
     Starts an aggregation of a source, waits until it has ended, and never starts it twice.
 
     Succeeds when it ended with an accepted status, and returns the task status as
-    :meth:`~airflow_provider_sptasks.client.models.TaskStatus.to_json` gives it. Fails at once, and without
+    :class:`~airflow_provider_sptasks.client.TaskStatusDict`. Fails at once, and without
     retry, when it ended otherwise, when the tenant refuses (400, 401, 403, 404), and at ``timeout``.
     Transient errors (no connection, 429, 5xx) are waited out until then. Nothing is started after it.
 
@@ -226,7 +226,13 @@ class SailPointStartAggregationOperator(BaseOperator):
         return None if source_id is None else self.hook.sources.page(source_id)
 
     def execute(self, context: Context) -> Any:
-        """Start the aggregation, and wait for it."""
+        """
+        Start the aggregation, and wait for it.
+
+        :param context: what Airflow gives a task
+        :return: the XCom: the task status as :class:`~airflow_provider_sptasks.client.TaskStatusDict`, or the
+            task's id with ``wait_for_completion=False``
+        """
         return self._new_run(None).start(context)
 
     def start_after(
@@ -243,6 +249,7 @@ class SailPointStartAggregationOperator(BaseOperator):
         :param event: what the trigger yielded
         :param source_id: SailPoint's id of the source; ``None`` where Airflow doesn't hand it on
         :param ends_at: when the timeout has passed, ISO 8601; ``None`` as above
+        :return: the XCom, as :meth:`execute` does
         """
         return self._new_run(ends_at).start_after(context, event, source_id)
 
@@ -263,6 +270,7 @@ class SailPointStartAggregationOperator(BaseOperator):
             hand it on
         :param own: whether the aggregation is known to have been started here
         :param ends_at: when the timeout has passed, ISO 8601; ``None`` as above
+        :return: the XCom, as :meth:`execute` does
         """
         return self._new_run(ends_at).complete(context, event, wait, own)
 

@@ -102,7 +102,7 @@ class SensorTrigger(BaseTrigger):
         """
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and yield what was seen in the end."""
+        """Yield what was seen in the end, after waiting for that."""
         if self.version != ARGUMENTS_VERSION or self._unknown:
             yield TriggerEvent(poll_again("its arguments are of another version"))  # type: ignore[no-untyped-call]
             return
