@@ -44,12 +44,13 @@ class SailPointStartError(AirflowException):
     """No aggregation was started: another one runs, or the file can't be read; or the task was stopped."""
 
 
-def failed_by(error: WaitError) -> AirflowFailException:
+def failed_by(error: Exception) -> AirflowFailException:
     """
     Make of what waiting can't help what an Airflow task raises.
 
-    :param error: the error
+    :param error: of the wait, of the client, or a ``ValueError``
     """
     if isinstance(error, UnknownTaskError):
         return SailPointTaskNotFoundError(str(error))
-    return SailPointSourceNotFoundError(str(error))
+    kind = SailPointSourceNotFoundError if isinstance(error, WaitError) else SailPointRequestError
+    return kind(str(error))

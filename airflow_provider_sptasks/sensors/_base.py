@@ -19,11 +19,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_sptasks.arguments import check_api_version, check_flag, completion_statuses
 from airflow_provider_sptasks.client.errors import SailPointError
-from airflow_provider_sptasks.exceptions import (
-    SailPointRequestError,
-    SailPointTaskFailedError,
-    failed_by,
-)
+from airflow_provider_sptasks.exceptions import SailPointTaskFailedError, failed_by
 from airflow_provider_sptasks.from_trigger import airflow_can, too_many, why_not_end, why_not_start
 from airflow_provider_sptasks.links import SailPointAggregationLink
 from airflow_provider_sptasks.waiting.driver import Driver
@@ -185,10 +181,7 @@ class SailPointSensor(BaseSensorOperator):
             answers = answers_in(event, wait)
             self._progress.polled(wait.statuses(answers), wait.notes(answers))
             self._linked_source = next(filter(None, event["source_ids"]), None)
-            try:
-                verdict = wait.judge(answers, datetime.now(UTC))
-            except WaitError as error:
-                self._fail(failed_by(error))
+            verdict = wait.judge(answers, datetime.now(UTC))
             if verdict.is_final:
                 return self._conclude(wait, verdict).xcom_value
             why = "what the trigger saw is not the end"
@@ -220,10 +213,8 @@ class SailPointSensor(BaseSensorOperator):
             if self.soft_fail:
                 raise AirflowSkipException(f"Skipping: soft_fail is set. {error}") from None
             raise
-        except WaitError as error:
+        except (WaitError, SailPointError, ValueError) as error:
             self._fail(failed_by(error))
-        except (SailPointError, ValueError) as error:
-            self._fail(SailPointRequestError(str(error)))
         self._linked_source = self._driver.source_id or self._linked_source
         if verdict is None:
             return PokeReturnValue(is_done=False)
