@@ -176,7 +176,7 @@ class TestChanging:
         given = ("aggregate", "--source-name", "hr", "--api-version", version, "-o", "json")
         assert run(*given, "--dry-run").code == 0
         assert run(*given).code == 2
-        assert emulator.started == ()
+        assert not emulator.started
         answer = run(*given, "--yes", "--interval", "0.2s")
         assert answer.code == 0
         assert answer.ids == [each.id for each in emulator.started]
