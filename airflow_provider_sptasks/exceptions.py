@@ -49,6 +49,7 @@ def failed_by(error: Exception) -> AirflowFailException:
     Make of what waiting can't help what an Airflow task raises.
 
     :param error: of the wait, of the client, or a ``ValueError``
+    :return: the exception, with the same message
     """
     if isinstance(error, UnknownTaskError):
         return SailPointTaskNotFoundError(str(error))

@@ -59,13 +59,16 @@ def written_at(node: ast.AST) -> str | None:
 
 
 def raised() -> dict[str, str]:
-    """The messages that the package raises, but for the emulator, which answers a test's mistakes."""
+    """
+    The messages that the package raises, but for two that answer who is there: the emulator in a test, and the
+    command line in a terminal.
+    """
     found = {}
     for path, tree in modules():
         for node in ast.walk(tree):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
                 text = written(node.exc.args[0])
-                if text is not None and "emulator" not in path.parts:
+                if text is not None and {"emulator", "cli"}.isdisjoint(path.parts):
                     found[text] = f"{path.relative_to(PACKAGE)}:{node.lineno}"
     return found
 

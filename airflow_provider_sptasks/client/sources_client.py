@@ -80,7 +80,7 @@ class SourcesClient(BaseClient):
 
     def list(self, filters: str = "") -> Iterator[Source]:
         """
-        Read the tenant's sources by name, page by page as they are consumed (``GET /sources``).
+        Yield the tenant's sources by name, page by page as they are consumed (``GET /sources``).
 
         :param filters: a filter expression of your own, as SailPoint documents them
         :raises UnexpectedPayloadError: the list kept changing while its pages were read

@@ -51,7 +51,7 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def run(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in this process, with the emulator in the environment and nobody at the terminal."""
+    """Runs a command in this process, with the emulator in the environment and no terminal."""
     for name, value in environment(emulator).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.stdin", io.StringIO())

@@ -38,7 +38,7 @@ def on_a_terminal(emulator: Emulator, *arguments: str, **variables: str) -> str:
         try:
             while piece := os.read(ours, 65_536):
                 printed += piece
-        except OSError:  # Linux says so that nobody writes there any more
+        except OSError:  # Linux says so that the other end is closed
             pass
         finally:
             os.close(ours)
