@@ -60,15 +60,15 @@ def written_at(node: ast.AST) -> str | None:
 
 def raised() -> dict[str, str]:
     """
-    The messages that the package raises, but for two that answer who is there: the emulator in a test, and the
-    command line in a terminal.
+    The messages that the package raises, but for the emulator, which answers a test's mistakes, and the command
+    line, which answers what was just typed.
     """
     found = {}
     for path, tree in modules():
         for node in ast.walk(tree):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
                 text = written(node.exc.args[0])
-                if text is not None and {"emulator", "cli"}.isdisjoint(path.parts):
+                if text is not None and {"emulator", "cli"}.isdisjoint(path.relative_to(PACKAGE).parts):
                     found[text] = f"{path.relative_to(PACKAGE)}:{node.lineno}"
     return found
 
