@@ -60,8 +60,8 @@ def written_at(node: ast.AST) -> str | None:
 
 def raised() -> dict[str, str]:
     """
-    The messages that the package raises, but for those of the emulator, which answers a test's mistakes, and of
-    the command line, which answers what was just typed.
+    The messages that the package raises, but for the emulator's, which answer a test's mistakes, and those of
+    the command line, which answer what was just typed.
     """
     found = {}
     for path, tree in modules():
