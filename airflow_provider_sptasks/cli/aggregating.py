@@ -10,9 +10,9 @@ from airflow_provider_sptasks.cli.codes import ExitCode
 from airflow_provider_sptasks.cli.polling import Polling, accepted_statuses, conclude
 from airflow_provider_sptasks.cli.printing import note, print_line, print_records
 from airflow_provider_sptasks.cli.session import Screen, Session, SignalledError, UsageError
+from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.intent import Intent, Outcome, StartResult
 from airflow_provider_sptasks.client.kinds import CompletionStatus, TaskKind
-from airflow_provider_sptasks.client.models_sources import Source
 from airflow_provider_sptasks.client.start_options import StartOptions
 from airflow_provider_sptasks.client.starting import IfRunning, Starter
 from airflow_provider_sptasks.operators._account_progress import AccountProgressLogger
@@ -33,16 +33,15 @@ def aggregate(options: argparse.Namespace) -> ExitCode:
     """Start an aggregation, and wait for it."""
     _check(options)
     session = Session(options)
-    source = (
-        session.sources.find_by_name(options.source_name)
-        if options.source_name
-        else session.sources.get(options.source_id)
-    )
+    # By its id it isn't read: that takes another right than starting its aggregation.
+    source = session.sources.find_by_name(options.source_name) if options.source_name else None
+    source_id = check_id(options.source_id, "SOURCE_ID") if source is None else source.id
+    what = f"an aggregation ({options.kind}) of {source or f'source {source_id}'}"
     if options.dry_run:
-        note(f"Would start an aggregation ({options.kind}) of {source} at {session.tenant}.")
+        note(f"Would start {what} at {session.tenant}.")
         return ExitCode.OK
-    session.confirm(f"This starts an aggregation ({options.kind}) of {source}.")
-    run = _Run(session, source)
+    session.confirm(f"This starts {what}.")
+    run = _Run(session, source_id)
     try:
         verdict = session.uninterrupted(run.work)
     except SignalledError:
@@ -82,13 +81,13 @@ class _Run:
     Starts an aggregation and waits for it; says at any time what is known of it.
 
     :param session: the arguments, and the tenant
-    :param source: the source
+    :param source_id: SailPoint's id of the source
     """
 
-    def __init__(self, session: Session, source: Source) -> None:
+    def __init__(self, session: Session, source_id: str) -> None:
         self.outcome: Outcome | None = None
         self._session = session
-        self._source = source
+        self._source_id = source_id
         self._intent: Intent | None = None
         self._screen = Screen()
 
@@ -107,7 +106,7 @@ class _Run:
             return Starter(
                 self._session.client,
                 self._session.sources,
-                source_id=self._source.id,
+                source_id=self._source_id,
                 kind=TaskKind(options.kind),
                 options=start_options(options),
                 if_running=IfRunning(options.if_running),
@@ -143,8 +142,8 @@ class _Run:
             return f"Stopped. Aggregation {intent.task_status_id} was started, and goes on in SailPoint."
         if intent is not None:
             return (
-                f"Stopped. An aggregation of {self._source} may have been started: check it with "
-                f"'tasks pending --source-id {self._source.id}'."
+                f"Stopped. An aggregation may have been started: check it with "
+                f"'tasks pending --source-id {self._source_id}'."
             )
         return "Stopped. Nothing was started."
 

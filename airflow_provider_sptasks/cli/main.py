@@ -39,7 +39,9 @@ def run_verb(options: argparse.Namespace) -> int:
 
     :param options: its arguments, and the verb itself as ``verb``
     """
-    logging.getLogger(PACKAGE).setLevel(logging.INFO if getattr(options, "verbose", False) else logging.ERROR)
+    is_verbose = getattr(options, "verbose", False)
+    logging.getLogger(PACKAGE).setLevel(logging.INFO if is_verbose else logging.WARNING)
+    logging.getLogger(f"{PACKAGE}.client.retry").setLevel(logging.INFO if is_verbose else logging.ERROR)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -55,7 +55,7 @@ def print_records(
     Print records as they are wanted.
 
     :param records: for programs: plain JSON
-    :param rows: for people: cells by the titles of their columns, the same in each
+    :param rows: for people: cells by the titles of their columns
     :param output: ``table``, ``plain``, ``json`` or ``yaml``
     """
     if output == "json":
@@ -107,8 +107,8 @@ def _print_table(rows: Sequence[Mapping[str, object]], *, is_table: bool) -> Non
             note("Nothing found.")
         return
     limit = MAX_CELL if is_table and output_stream().isatty() else sys.maxsize
-    titles = list(rows[0])
-    cells = [[_shortened(cell(row[title]), limit) for title in titles] for row in rows]
+    titles = list(dict.fromkeys(title for row in rows for title in row))
+    cells = [[_shortened(cell(row.get(title)), limit) for title in titles] for row in rows]
     widths = [max(len(title), *(len(line[at]) for line in cells)) for at, title in enumerate(titles)]
     color = is_table and has_color(output_stream())
     print_line(_joined(titles, widths, "1" if color else None))

@@ -29,8 +29,8 @@ T = TypeVar("T")
 
 VARIABLES = ("SAIL_BASE_URL", "SAIL_CLIENT_ID", "SAIL_CLIENT_SECRET")
 DEFAULT_CONNECTION = "sailpoint_default"
-# How long a stop waits for the answer to what was sent: as long as the client does.
-LAST_ANSWERS_SECONDS = 40.0
+# How much longer than an answer may take a stop waits for it.
+LAST_ANSWERS_GRACE_SECONDS = 10.0
 
 
 class UsageError(ValueError):
@@ -131,7 +131,7 @@ class Session:
         :param work: what to do; it gets what stops it
         :raises SignalledError: it was stopped
         """
-        interruptible = Interruptible(LAST_ANSWERS_SECONDS)
+        interruptible = Interruptible(self.client.settings.timeout + LAST_ANSWERS_GRACE_SECONDS)
         with _stopped_by_signals(interruptible) as stopped_by:
             try:
                 return interruptible.run(lambda: work(interruptible))

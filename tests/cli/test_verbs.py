@@ -160,6 +160,9 @@ class TestChanging:
         (record,) = answer.records
         assert (record["id"], record["usual"]) == (tasks["stuck"], 600)
         assert f"({tasks['running']}): its usual duration is unknown" in answer.err
+        table = run("tasks", "clear", UNKNOWN, tasks["stuck"], "--stuck-factor", "3", "--dry-run")
+        assert table.code == 5
+        assert "0:10:00" in table.out
 
     def test_update(self, run: Run, emulator: Emulator, tasks: dict[str, str], version: str) -> None:
         given = ("tasks", "update", tasks["stuck"], "--api-version", version)
@@ -217,6 +220,17 @@ class TestAggregate:
         answer = run("aggregate", "--source-name", "CSV", "--file", str(file), "--yes", "--interval", "0.2s")
         assert answer.code == 0
         assert len(emulator.uploads) == 1
+
+    def test_an_id_takes_no_right_to_read_sources(
+        self, run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = emulator.add_source("HR", duration=0.1)
+        added = emulator.add_credential(scopes=["idn:sources:manage", "idn:task-management:read"])
+        monkeypatch.setenv("SAIL_CLIENT_ID", added.client_id)
+        monkeypatch.setenv("SAIL_CLIENT_SECRET", added.client_secret)
+        answer = run("aggregate", source.id, "--yes", "--interval", "0.2s")
+        assert answer.code == 0
+        assert len(emulator.started) == 1
 
 
 class TestConfirmation:
