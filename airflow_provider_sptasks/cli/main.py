@@ -85,6 +85,7 @@ def _reported(error: Exception) -> ExitCode:
     if isinstance(error, SignalledError):
         return ExitCode(128 + error.number)
     if isinstance(error, (SailPointError, WaitError, ValueError, TimeoutError)):
-        note(f"Error: {error}")
+        late = "The timeout has passed: " if isinstance(error, TimeoutError) else ""
+        note(f"Error: {late}{error}")
         return code_of(error)
     raise error

@@ -59,7 +59,7 @@ class Polling:
         """
         left = self.seconds_left
         if left <= 0:
-            raise TimeoutError(f"The timeout has passed: {why}")
+            raise TimeoutError(why)
         self._flag.sleep(min(seconds, left))
 
     def until_final(

@@ -136,6 +136,6 @@ def test_airflows_own_command(emulator: Emulator) -> None:
     helped = airflow("--help")
     assert helped.returncode == 0
     assert {"tasks", "sources", "aggregate", "whoami", "emulator"} <= set(helped.stdout.split())
-    listed = airflow("tasks", "list", "-o", "json")
-    assert [record["id"] for record in json.loads(listed.stdout)] == [task.id]
-    assert airflow("tasks", "get", "nix").returncode == 5
+    got = airflow("tasks", "get", task.id, "nix", "-o", "json")
+    assert [record["id"] for record in json.loads(got.stdout)] == [task.id]
+    assert got.returncode == 5

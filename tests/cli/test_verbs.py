@@ -207,6 +207,13 @@ class TestAggregate:
         assert answer.code == 0
         assert answer.out.strip() == emulator.started[0].id != other.id
 
+    def test_another_one_runs_until_the_timeout(self, run: Run, emulator: Emulator) -> None:
+        other = emulator.add_task(source="HR", duration=None)
+        answer = run("aggregate", "--source-name", "HR", "--yes", "--interval", "0.2s", "--timeout", "1s")
+        assert answer.code == 3
+        assert f"Error: The timeout has passed: {other.id} has not ended" in answer.err
+        assert emulator.started == ()
+
     def test_it_ends_with_another_status(self, run: Run, emulator: Emulator) -> None:
         emulator.add_source("HR", duration=0.1, outcome="ERROR")
         answer = run("aggregate", "--source-name", "HR", "--yes", "--interval", "0.2s")
