@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sptasks.arguments import check_clearing_status, check_text, texts
@@ -28,7 +28,7 @@ def clear(options: argparse.Namespace) -> ExitCode:
     )
     session = Session(options)
     selected = select(session.client, selectors)
-    _explain(selected, selectors)
+    _explain(selected, selectors, session.client.transport.clock.difference)
     if len(selected.tasks) > options.max_tasks:
         raise UsageError(
             f"{len(selected.tasks)} pending tasks match, which is more than --max-tasks {options.max_tasks}, "
@@ -40,7 +40,7 @@ def clear(options: argparse.Namespace) -> ExitCode:
     if not selected.tasks:
         return _report(selected.settled, selected, options)
     if not options.yes:
-        _preview(selected)
+        _preview(selected, session.client.transport.clock.now())
     session.confirm(f"{len(selected.tasks)} pending tasks get the status {status}.")
     results: list[ClearResult] = []
 
@@ -76,17 +76,15 @@ def _selectors(options: argparse.Namespace) -> Selectors:
     return selectors
 
 
-def _explain(selected: Selected, selectors: Selectors) -> None:
-    if selected.clock_lead:
-        side = "ahead of" if selected.clock_lead > timedelta(0) else "behind"
-        note(f"Ages are by the tenant's clock, which is {abs(selected.clock_lead)} {side} this machine's.")
+def _explain(selected: Selected, selectors: Selectors, difference: str) -> None:
+    if selectors.by_age and difference:
+        note(f"Ages are by the tenant's clock, which differs from this machine's: {difference}")
     for task, why in selected.passed_over:
         if selectors.task_status_ids is not None or task.id in selected.ages:
             note(f"not selected: {task}: {why}")
 
 
-def _preview(selected: Selected) -> None:
-    now = datetime.now(UTC) + selected.clock_lead
+def _preview(selected: Selected, now: datetime) -> None:
     for task in selected.tasks:
         row = task_row(task, now)
         usual = selected.ages[task.id].usual if task.id in selected.ages else None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_sptasks.client.clearing import ClearOutcome, ClearResult
-from airflow_provider_sptasks.client.clock import clock_lead
 from airflow_provider_sptasks.client.durations import MIN_ENDS, Aggregated, aggregated_by
 from airflow_provider_sptasks.client.errors import NotFoundError
 from airflow_provider_sptasks.client.history import read_usual_durations
@@ -64,14 +63,12 @@ class Selected:
     :param settled: tasks given by their ids that are not pending, or unknown to the tenant
     :param passed_over: pending tasks that don't match, and why
     :param ages: how long tasks have run, by their ids, where ``stuck_factor`` is given
-    :param clock_lead: how far the tenant's clock is ahead of this machine's, where it matters
     """
 
     tasks: list[TaskStatus] = field(default_factory=list)
     settled: list[ClearResult] = field(default_factory=list)
     passed_over: list[tuple[TaskStatus, str]] = field(default_factory=list)
     ages: dict[str, Age] = field(default_factory=dict)
-    clock_lead: timedelta = timedelta(0)
 
 
 def select(client: TaskStatusClient, selectors: Selectors) -> Selected:
@@ -82,9 +79,10 @@ def select(client: TaskStatusClient, selectors: Selectors) -> Selected:
     :param selectors: what the tasks must match
     :raises SailPointError: the tenant refuses, or transient errors lasted until the client's deadline
     """
-    selected = Selected(clock_lead=clock_lead(client) if selectors.by_age else timedelta(0))
-    now = datetime.now(UTC) + selected.clock_lead
-    for task_status_id, status in _candidates(client, selectors):
+    selected = Selected()
+    candidates = list(_candidates(client, selectors))
+    now = client.transport.clock.now()  # as the answers have it
+    for task_status_id, status in candidates:
         if status is None:
             selected.settled.append(ClearResult(task_status_id, ClearOutcome.NOT_FOUND))
         elif status.is_complete:

@@ -51,9 +51,8 @@ class SailPointClearPendingTasksOperator(BaseOperator):
     Clears pending tasks: gives those that are stuck a completion status, so that what waits for them ends.
 
     This corrects the tenant's record and does not stop the work. It clears exactly the pending tasks that
-    match all of the given selectors, and refuses to run without one: the tenant's pending tasks are not
-    only aggregations. Each task is read again at most 5 seconds before it is cleared, and one that has
-    ended by itself is left alone.
+    match all of the given selectors, and refuses to run without one: pending tasks are not only aggregations.
+    Each is read again at most 5 seconds before it is cleared, and one that has ended by itself is left alone.
 
     The credentials must be a personal access token of a user with the scope
     ``idn:task-management:write``, see https://developer.sailpoint.com/docs/api/v2026/update-task-status.
@@ -265,9 +264,10 @@ class SailPointClearPendingTasksOperator(BaseOperator):
 
         selected = select(stoppable(client, stop), selectors)
         self._ages = selected.ages
-        if lead := selected.clock_lead:
-            side = "ahead of" if lead > timedelta(0) else "behind"
-            self.log.info("Ages are by the tenant's clock, which is %s %s this one", abs(lead), side)
+        if selectors.by_age and (difference := client.transport.clock.difference):
+            self.log.warning(
+                "Ages are by the tenant's clock, which differs from this machine's: %s", difference
+            )
         for result in selected.settled:
             note(result)
         for status, why in selected.passed_over:

@@ -7,14 +7,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from tenacity.wait import wait_random
 
-from airflow_provider_sptasks.client import RetryPolicy, selecting
+from airflow_provider_sptasks.client import RetryPolicy
+from airflow_provider_sptasks.client.tenant_clock import TenantClock
 from airflow_provider_sptasks.emulator import Emulator, RateLimit
 from airflow_provider_sptasks.exceptions import SailPointClearError, SailPointRequestError
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
@@ -74,6 +75,22 @@ class TestSelection:
         tenant.add_task(duration=None, launched=-DAY / 2)
         table = operator(older_than=timedelta(days=1), api_version=version).execute(context())
         assert ids(table, "cleared") == {old.id} == set(patched(tenant))
+
+    @pytest.mark.parametrize("hours", [-30, 30])
+    def test_ages_are_by_the_tenants_clock(
+        self, tenant: Emulator, version: str, hours: float, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        tenant.clock.advance(hours * 3_600)
+        old = tenant.add_task(duration=None, launched=-2 * DAY)
+        young = tenant.add_task(duration=None, launched=-60)
+        table = operator(older_than=timedelta(days=1), api_version=version).execute(context())
+        assert ids(table, "cleared") == {old.id} == set(patched(tenant))
+        assert status(tenant, young.id) is None
+        cleared = datetime.fromisoformat(str(tenant.task(old.id)["completed"]))
+        lead = (cleared - datetime.now(UTC)).total_seconds()
+        assert abs(lead - hours * 3_600) < 60
+        says = f"{timedelta(hours=30)} {'behind' if hours < 0 else 'ahead'}"
+        assert says in capsys.readouterr().out
 
     def test_all_selectors_must_match(self, tenant: Emulator, version: str) -> None:
         old = tenant.add_task(duration=None, launched=-2 * DAY, source="HR")
@@ -149,11 +166,11 @@ class TestStuckFactor:
         }.items():
             assert re.search(rf"not selected .*{running[name]}\): .*{re.escape(why)}", log), name
 
-    def test_it_takes_three_requests_besides_those_that_clear(
+    def test_it_takes_two_requests_besides_those_that_clear(
         self, tenant: Emulator, running: dict[str, str]
     ) -> None:
         operator(stuck_factor=3, dry_run=True).execute(context())
-        assert len([each for each in tenant.requests if "oauth" not in each.path]) == 3
+        assert len([each for each in tenant.requests if "oauth" not in each.path]) == 2
 
     @pytest.mark.parametrize("selector", [{"stuck_factor": 3}, {"older_than": timedelta(minutes=30)}])
     def test_ages_are_by_the_tenants_clock(
@@ -164,11 +181,13 @@ class TestStuckFactor:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        monkeypatch.setattr(selecting, "clock_lead", lambda _: timedelta(minutes=-20))
+        now = datetime.now(UTC) - timedelta(minutes=20)
+        monkeypatch.setattr(TenantClock, "now", lambda _: now)
+        monkeypatch.setattr(TenantClock, "difference", "20 minutes behind")
         arguments = {"source_id": running["source"], "unique_name": ACCOUNTS}
         table = operator(**arguments, **selector).execute(context())
         assert ids(table, "cleared") == {running["stuck"]}
-        assert "Ages are by the tenant's clock, which is 0:20:00 behind" in capsys.readouterr().out
+        assert "Ages are by the tenant's clock, which differs" in capsys.readouterr().out
 
 
 def test_nothing_pending_is_no_failure(tenant: Emulator) -> None:
