@@ -32,6 +32,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "extra-links": [f"{package}.links.SailPointAggregationLink"],
+        "cli": [f"{package}.cli.definition.get_sailpoint_cli_commands"],
         "connection-types": [
             {
                 "connection-type": "sailpoint",
