@@ -14,7 +14,7 @@ from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.plugin import changes
 from airflow_provider_sptasks.plugin.access import User, requires_changing, requires_reading
 from airflow_provider_sptasks.plugin.changes import Change, Result
-from airflow_provider_sptasks.plugin.overview import STARTABLE
+from airflow_provider_sptasks.plugin.overview import STARTABLE, task_json
 from airflow_provider_sptasks.plugin.page import Page
 from airflow_provider_sptasks.plugin.watch import Watch
 
@@ -142,6 +142,8 @@ async def _argument(request: Request, name: str, choices: tuple[Any, ...]) -> An
 
 
 def _answer(watch: Watch, change: Change) -> Response:
+    answer: dict[str, Any] = {"result": change.result, "message": change.message}
     if change.task is not None:
         watch.take_in(change.task)
-    return JSONResponse({"result": change.result, "message": change.message}, STATUSES[change.result])
+        answer |= task_json(change.task, None)
+    return JSONResponse(answer, STATUSES[change.result])

@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 
 # The documented status: it opens no sensor.
 COMPLETION_STATUS = "Error"
+PREVIEW = (
+    f"The task gets the completion status {COMPLETION_STATUS}, so that SailPoint can launch the next one. "
+    "What waits for it in Airflow fails. Work that goes on in SailPoint is not stopped."
+)
 # A user waits for the answer.
 TIMEOUT_SECONDS = 25.0
 
@@ -78,7 +82,7 @@ def clear(hook: SailPointHook, task_status_id: str, *, dry_run: bool) -> Change:
     if task.is_complete:
         return Change(Result.CONFLICT, f"It has ended already: {outcome(task)}", task)
     if dry_run:
-        return Change(Result.WOULD_BE_DONE, f"{title(task)} would be cleared", task)
+        return Change(Result.WOULD_BE_DONE, PREVIEW, task)
     results: list[ClearResult] = []
     Clearing(client, completion_status=COMPLETION_STATUS, stop=threading.Event(), note=results.append).run(
         [task]

@@ -16,10 +16,19 @@ from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.plugin.access import User, dags_of, may
 from airflow_provider_sptasks.plugin.connections import Connections, connect
 from airflow_provider_sptasks.plugin.gates import Gate, Gates, gates_json, waiting_on
-from airflow_provider_sptasks.plugin.overview import epoch, history_json, pending_json, task_json
+from airflow_provider_sptasks.plugin.overview import epoch, history_json, pending_json, summary, task_json
 from airflow_provider_sptasks.plugin.watch import Snapshot, Watch, Watches
 
 T = TypeVar("T")
+
+NO_RIGHT = (
+    "You may not see the SailPoint connections. In Airflow's simple auth manager the roles Op and Admin may. "
+    "An administrator can open this page to viewers with [sailpoint] page_readers = view."
+)
+NO_CONNECTION = (
+    "There is no SailPoint connection. Add one under Admin, Connections. One of the environment or of a "
+    "secrets backend has to be named in [sailpoint] page_connections."
+)
 
 
 class Page:
@@ -85,6 +94,7 @@ class Page:
             "now": epoch(now),
             "read_at": epoch(snapshot.read_at),
             "version": snapshot.version,
+            "summary": summary(tasks, snapshot.failing, len(gates)),
             "tasks": [{**task, "gates": waiting.get(task["id"], [])} for task in tasks],
             "gates": gates_json(gates),
             "outage": outage and {**vars(outage), "since": epoch(outage.since)},
@@ -132,7 +142,7 @@ class Page:
 
         def read() -> dict[str, Any]:
             task = watch.reader().get(task_id)
-            return {**task_json(task), "source_page": task.source_id and watch.source_page(task.source_id)}
+            return task_json(task, task.source_id and watch.source_page(task.source_id))
 
         return await self.ask(read)
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,7 @@ from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.stopping import StoppedError
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.plugin.history import TaskHistory
+from airflow_provider_sptasks.plugin.overview import failing_sources
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Snapshot:
     :param pending: the pending tasks
     :param ended: the tasks of the last days that have ended
     :param usual: how long aggregations usually take
+    :param failing: the sources whose last run failed
     :param version: changes whenever ``ended`` does
     :param read_at: when the pending tasks were read, UTC; ``None`` before that
     :param reaches_back_to: from when on all tasks are known
@@ -74,6 +76,7 @@ class Snapshot:
     pending: tuple[TaskStatus, ...] = ()
     ended: tuple[TaskStatus, ...] = ()
     usual: Mapping[Aggregated, timedelta] = field(default_factory=dict)
+    failing: Sequence[str] = ()
     version: str = ""
     read_at: datetime | None = None
     reaches_back_to: datetime | None = None
@@ -278,6 +281,7 @@ class Watch:
             pending=tuple(history.pending),
             ended=ended,
             usual=usual_durations(ended) if is_new else before.usual,
+            failing=failing_sources(ended) if is_new else before.failing,
             version=history.version,
             read_at=self._read_at,
             reaches_back_to=history.reaches_back_to,

@@ -1,15 +1,11 @@
 // What runs at SailPoint, what failed, and what waits for it. No library, no build step.
 // What comes from a tenant is data: it is set as text, never as markup.
 
-const REFRESH = 5000, RETRY = 15000, ROWS = 50, STRIPS = 30, MORE = 200, HOUR = 3600e3;
+const REFRESH = 5000, RETRY = 15000, ROWS = 40, MORE = 200, HOUR = 3600e3;
 const SVG = "http://www.w3.org/2000/svg";
 const FILTERS = ["connection", "hours", "q", "kind", "state"];
 const STATES = { queued: "queued", running: "running", late: "longer than usual", stuck: "stuck" };
 const AIRFLOW = new URL("../../", location.href);
-const NO_RIGHT = "You may not see the SailPoint connections. In Airflow's simple auth manager the roles Op and Admin may. "
-  + "An administrator can open this page to viewers with [sailpoint] page_readers = view.";
-const NO_CONNECTION = "There is no SailPoint connection. Add one under Admin, Connections. One of the environment or of a "
-  + "secrets backend has to be named in [sailpoint] page_connections.";
 const $ = (id) => document.getElementById(id);
 
 let connections = [], overview = null, past = null, pastHours = "";
@@ -49,8 +45,6 @@ function go(href, target) {
 
 const now = () => Date.now() + skew;
 const count = (n, one) => `${n} ${one}${n === 1 ? "" : "s"}`;
-const kindName = (kind) => kind.replaceAll("_", " ");
-const percent = (value) => (value == null ? "" : `${value} %`);
 
 function duration(ms) {
   const s = Math.max(0, Math.round(ms / 1000)), m = Math.floor(s / 60), h = Math.floor(m / 60);
@@ -64,7 +58,7 @@ function clock(ms, options = { dateStyle: "short", timeStyle: "medium" }) {
 }
 
 function ago(ms) {
-  if (ms == null) return ["span", { class: "dim" }, "none known"];
+  if (ms == null) return "none known";
   return ["time", { datetime: new Date(ms).toISOString(), title: `${clock(ms)} ${timeZone()}` }, `${duration(now() - ms)} ago`];
 }
 
@@ -93,7 +87,7 @@ const button = (act, id, text, label, className = "") => [
   "button", { type: "button", "data-act": act, "data-id": id, class: className, "aria-label": label }, text];
 
 // What has not changed is not touched, so that focus and selection stay.
-function fill(id, items, keyOf, cellsOf, nothing) {
+function fill(id, items, cellsOf, keyOf = (item) => item.id) {
   const table = $(id), body = table.tBodies[0], active = document.activeElement, limit = shown[id] ?? ROWS;
   const old = new Map([...body.rows].map((row) => [row.dataset.key, row]));
   items.slice(0, limit).forEach((item, place) => {
@@ -105,12 +99,12 @@ function fill(id, items, keyOf, cellsOf, nothing) {
   });
   for (const row of old.values()) row.remove();
   table.hidden = !items.length;
-  note(table.nextElementSibling, items.length - limit, id, items.length ? "" : nothing);
+  note(table.nextElementSibling, items.length - limit, id, !items.length);
   if (active?.isConnected && active !== document.activeElement) active.focus({ preventScroll: true });
 }
 
-function note(element, more, id, nothing) {
-  set(element, more > 0 ? [`${more} more. `, button("more", id, "Show more", "Show more rows", "link")] : [nothing]);
+function note(element, more, id, isEmpty) {
+  set(element, more > 0 ? [`${more} more. `, button("more", id, "Show more", "Show more rows", "link")] : [isEmpty ? element.dataset.nothing : ""]);
 }
 
 // ---- the api-server
@@ -158,7 +152,8 @@ function render() {
   const matches = (name, kinds) => name.toLowerCase().includes(q) && (!kind || kinds.includes(kind));
   const isKnown = overview?.read_at != null;
   for (const section of document.querySelectorAll("section")) section.hidden = !isKnown;
-  summarise(tasks, sources, gates, isKnown);
+  const unknown = problem || overview?.outage ? "Nothing is known of SailPoint" : "Loading …";
+  set($("summary"), [isKnown ? overview.summary : unknown]);
   notify();
   tick();
   if (!isKnown) return;
@@ -171,26 +166,14 @@ function render() {
   const failures = ended.filter((task) => task.failed && matches(sources[task.source].name, [task.kind]));
   const chosen = sources.filter((source) => source.id && matches(source.name, source.kinds) && (state !== "failed" || source.is_failing))
     .sort((one, other) => other.is_failing - one.is_failing);
-  const id = (item) => item.id, reading = "Reading …";
-  fill("pending", pending, id, (task) => pendingCells(task, gates, change), tasks.length ? "Nothing of what runs matches the filters." : "Nothing runs.");
-  fill("failures", failures, id, (task) => failureCells(task, sources), past ? `Nothing failed in the last ${$("hours").selectedOptions[0].text}.` : reading);
-  fill("gates", gates, (gate) => gate.path, gateCells, "No task of the DAGs that you may see waits on this connection.");
-  fill("sources", chosen, id, (source) => sourceCells(source, change), past ? "No aggregation is known." : reading);
+  fill("pending", pending, (task) => pendingCells(task, gates, change));
+  fill("gates", gates, gateCells, (gate) => gate.path);
+  if (past) {
+    fill("failures", failures, (task) => failureCells(task, sources));
+    fill("sources", chosen, (source) => sourceCells(source, change));
+  }
   timeline(pending, runs, sources);
-  if ($("runs-details").open) fill("runs", runs, id, (task) => runCells(task, sources), "Nothing has ended.");
-}
-
-function summarise(tasks, sources, gates, isKnown) {
-  const of = (state) => tasks.filter((task) => task.state === state).length;
-  const failing = sources.filter((source) => source.is_failing).map((source) => source.name);
-  const facts = [tasks.length ? `${tasks.length} pending` : "Nothing runs"];
-  if (of("stuck")) facts.push(`${of("stuck")} stuck for more than a day`);
-  if (of("late")) facts.push(`${of("late")} longer than usual`);
-  if (failing.length) facts.push(`the last run failed of ${failing.slice(0, 3).join(", ")}${failing.length > 3 ? ` and ${failing.length - 3} more` : ""}`);
-  else if (past) facts.push("no source failed last");
-  facts.push(gates.length ? `${count(gates.length, "Airflow task")} waiting` : "nothing waits in Airflow");
-  const unknown = !connections.length || overview?.outage || problem ? "Nothing is known of SailPoint" : "Loading …";
-  set($("summary"), [isKnown ? facts.join(" · ") : unknown]);
+  if ($("runs-details").open) fill("runs", runs, (task) => runCells(task, sources));
 }
 
 function notify() {
@@ -217,47 +200,46 @@ function pendingCells(task, gates, change) {
   const bar = ["progress", { max: 100, value: task.percent ?? 0, "aria-label": `Progress of ${task.name}` }];
   const clear = button("clear", task.id, "Clear…", `Clear ${task.name}`, "danger");
   return [
-    ["", task.name], ["", kindName(task.kind)], ["", ["span", { class: `badge ${task.state}` }, STATES[task.state]]],
-    ["", ...(task.percent == null ? [task.progress ?? ""] : [bar, percent(task.percent)])], ["narrow", age ? duration(age) : ""],
-    ["", usual ? `${duration(usual)}${left}` : ["span", { class: "dim" }, "not known"]], ["", ...waits], ["", task.launcher ?? ""],
+    ["", task.name], ["narrow", task.kind], ["", ["span", { class: `badge ${task.state}` }, STATES[task.state]]],
+    ["narrow", ...(task.percent == null ? [task.progress ?? ""] : [bar, `${task.percent} %`])], ["narrow", age ? duration(age) : ""],
+    ["", usual ? `${duration(usual)}${left}` : "not known"], ["", ...waits], ["", task.launcher ?? ""],
     ["actions", button("details", task.id, "Details", `Details of ${task.name}`), ...(change ? [clear] : [])],
   ];
 }
 
 const gateLink = (gate) => ["a", { href: new URL(gate.path, AIRFLOW).href, "data-act": "_self" }, gate.name];
 const gateCells = (gate) => [
-  ["", gateLink(gate)], ["", kindName(gate.state)], ["", gate.waits_for || "what a template names"], ["narrow", ago(gate.since)]];
+  ["", gateLink(gate)], ["", gate.state.replaceAll("_", " ")], ["", gate.waits_for || "what a template names"], ["narrow", ago(gate.since)]];
 
 function failureCells(task, sources) {
   const { name } = sources[task.source];
   return [
-    ["", name], ["", kindName(task.kind)], ["narrow", ago(task.end)], ["", ["span", { class: "badge failed" }, task.status]],
+    ["", name], ["narrow", task.kind], ["narrow", ago(task.end)], ["", ["span", { class: "badge failed" }, task.status]],
     ["why", task.message ?? "SailPoint gives no reason."], ["actions", button("details", task.id, "Details", `Details of ${name}`)],
   ];
 }
 
 function runCells(task, sources) {
   return [
-    ["", sources[task.source].name], ["", kindName(task.kind)], ["narrow", clock(task.start ?? task.end)],
+    ["", sources[task.source].name], ["narrow", task.kind], ["narrow", clock(task.start ?? task.end)],
     ["narrow", duration(task.end - task.start)], ["", ["span", { class: task.failed ? "badge failed" : "ok" }, task.status]],
   ];
 }
 
 function sourceCells(source, change) {
   const status = ["span", { class: source.is_failing ? "badge failed" : "dim" }, `${source.failure?.status} `];
-  const rate = source.runs ? `${Math.round((100 * source.succeeded) / source.runs)} % (${source.succeeded} of ${source.runs})` : "no runs";
-  const usual = Object.entries(source.usual).map(([kind, seconds]) => `${kindName(kind)}: ${duration(seconds * 1000)}`);
+  const usual = Object.entries(source.usual).map(([kind, seconds]) => `${kind}: ${duration(seconds * 1000)}`);
   const start = button("start", source.id, "Aggregate…", `Start an aggregation of ${source.name}`);
   return [
-    ["", source.name], ["narrow", ago(source.last_success)], ["", ...(source.failure ? [status, ago(source.last_failure)] : ["none known"])],
-    ["", rate], ["", usual.join(", ") || "not known"], ["actions", ...(change && source.startable.length ? [start] : [])],
+    ["", source.name], ["narrow", ago(source.last_success)], ["", ...(source.failure ? [status] : []), ago(source.last_failure)],
+    ["", source.rate], ["", usual.join(", ") || "not known"], ["actions", ...(change && source.startable.length ? [start] : [])],
   ];
 }
 
 function offerKinds(tasks) {
   const select = $("kind"), wanted = select.value;
   const kinds = ["", ...[...new Set([...tasks.map((task) => task.kind), wanted])].filter(Boolean).sort()];
-  set(select, kinds.map((kind) => ["option", { value: kind }, kindName(kind) || "any"]));
+  set(select, kinds.map((kind) => ["option", { value: kind }, kind || "any"]));
   select.value = wanted;
 }
 
@@ -266,7 +248,7 @@ function offerKinds(tasks) {
 let strips = new Map();
 
 function timeline(pending, runs, sources) {
-  const to = now(), from = to - $("hours").value * HOUR, box = $("timeline"), limit = shown.timeline ?? STRIPS;
+  const to = now(), from = to - $("hours").value * HOUR, box = $("timeline"), limit = shown.timeline ?? ROWS;
   const width = Math.max(200, box.clientWidth - 210), x = (ms) => Math.max(0, ((ms - from) / (to - from)) * width);
   strips = new Map();
   const add = (name, run) => strips.get(name)?.push(run) ?? strips.set(name, [run]);
@@ -274,12 +256,11 @@ function timeline(pending, runs, sources) {
   for (const task of runs) add(sources[task.source].name, { ...task, start: task.start ?? task.end, look: task.failed ? "failed" : "ok" });
   const names = [...strips.keys()].sort((one, other) => one.localeCompare(other));
   const rows = names.slice(0, limit).map((name) => {
-    const lanes = [0, 0], paths = { ok: "", failed: "", running: "" };
-    for (const { start, end, look } of strips.get(name).sort((one, other) => one.start - other.start)) {
-      const lane = start >= lanes[0] ? 0 : 1, left = Math.round(x(start)), wide = Math.max(3, Math.round(x(end)) - left);
-      lanes[lane] = Math.max(lanes[lane], end);
-      const [top, height] = look === "failed" ? [1, 19] : [4 + 8 * lane, 7];
-      paths[look] += `M${Math.min(left, width - 3)} ${top}h${wide}v${height}h-${wide}z`;
+    const paths = { running: "", ok: "", failed: "" };
+    for (const { start, end, look, lane = 0 } of strips.get(name)) {
+      const left = Math.min(Math.round(x(start)), width - 3), wide = Math.max(3, Math.round(x(end)) - left);
+      const [top, height] = look === "ok" ? [4 + 8 * lane, 7] : look === "failed" ? [1, 19] : [2, 17];
+      paths[look] += `M${left} ${top}h${wide}v${height}h-${wide}z`;
     }
     const failed = strips.get(name).filter((run) => run.look === "failed").length;
     const label = `${name}: ${count(strips.get(name).length, "run")}, ${failed} failed`;
@@ -291,7 +272,7 @@ function timeline(pending, runs, sources) {
   const format = $("hours").value === "24" ? { timeStyle: "short" } : { month: "short", day: "numeric" };
   const ticks = [0, 1, 2, 3, 4, 5].map((n) => ["text", { x: (n * width) / 6, y: 14 }, clock(from + (n * (to - from)) / 6, format)]);
   set(box, names.length ? [...rows, ["div", { class: "strip axis", "aria-hidden": "true" }, ["span", {}], ["svg", { viewBox: `0 0 ${width} 20` }, ...ticks]]] : []);
-  note(box.nextElementSibling, names.length - limit, "timeline", names.length ? "" : "Nothing has run.");
+  note(box.nextElementSibling, names.length - limit, "timeline", !names.length);
 }
 
 function runAt(svg, event) {
@@ -336,46 +317,42 @@ dialog.addEventListener("close", () => {
   (opener?.isConnected ? opener : again ?? $("q")).focus({ preventScroll: true });
 });
 
-const facts = (pairs) => ["dl", {}, ...pairs.filter(([, value]) => value).flatMap(([name, value]) => [["dt", {}, name], ["dd", {}, value]])];
+const link = (href) => /^https?:/.test(href) && ["a", { href, "data-act": "_blank" }, "the source's page"];
+const read = (value) => (typeof value === "number" ? moment(value) : value?.href ? link(value.href) : value);
+const list = (facts) => ["dl", {}, ...facts.filter(([, value]) => value).flatMap(([name, value]) => [["dt", {}, name], ["dd", {}, read(value)]])];
+
+async function reading(title, read) {
+  show(title, ["Reading …"]);
+  try {
+    const parts = await read();
+    if (dialog.open) show(...parts);
+  } catch (error) {
+    set($("dialog-error"), [error.message]);
+  }
+}
 
 function askToClear(id) {
-  const task = overview.tasks.find((each) => each.id === id), path = `tasks/${encodeURIComponent(id)}/clear`;
-  if (!task) return;
-  const gates = task.gates.map((n) => overview.gates[n].name).join("\n");
-  show("Clear this task?", [
-    facts([["Source", task.name], ["Kind", kindName(task.kind)], ["Began", moment(task.start)],
-      ["Usually takes", task.usual ? duration(task.usual * 1000) : "not known"], ["Waits for it", gates || "nothing in Airflow"], ["Task", id]]),
-    ["p", {}, `It gets the completion status Error, so that SailPoint can launch the next one. ${gates ? "What waits for it fails. " : ""}`
-      + "Work that goes on in SailPoint is not stopped."],
-  ], "Clear task", () => ask(path, { dry_run: false }));
-  ask(path, { dry_run: true }).catch((error) => set($("dialog-error"), [error.message]));
+  const { gates, usual } = overview.tasks.find((task) => task.id === id), path = `tasks/${encodeURIComponent(id)}/clear`;
+  reading("Clear this task?", async () => {
+    const { title, facts, message } = await ask(path, { dry_run: true });
+    const more = [["Usually takes", usual ? duration(usual * 1000) : "not known"], ["Waits for it", gates.map((n) => overview.gates[n].name).join("\n")]];
+    return [`Clear ${title}?`, [list([...facts, ...more]), ["p", {}, message]], "Clear task", () => ask(path, { dry_run: false })];
+  });
 }
 
 function askToStart(id) {
   const source = past.sources.find((each) => each.id === id);
-  const kinds = source.startable.map((kind) => ["option", { value: kind }, kindName(kind)]);
+  const kinds = source.startable.map((kind) => ["option", { value: kind }, kind]);
   show(`Start an aggregation of ${source.name}?`, [
     ["p", {}, ["label", {}, "What to aggregate: ", ["select", { id: "what" }, ...kinds]]],
     ["p", {}, "Nothing is started while another aggregation of the source runs."],
   ], "Start", () => ask(`sources/${encodeURIComponent(id)}/aggregate`, { kind: $("what").value }));
 }
 
-async function showDetails(id) {
-  show("Task", ["Reading …"]);
-  try {
-    const task = await ask(`tasks/${encodeURIComponent(id)}`), began = task.launched ?? task.created;
-    const isLink = /^https?:\/\//.test(task.source_page ?? "");
-    show(task.title, [facts([
-      ["Status", task.status ?? "pending"], ["Messages", task.messages.join("\n")], ["Progress", `${percent(task.percent)} ${task.progress ?? ""}`.trim()],
-      ["Created", moment(task.created)], ["Launched", moment(task.launched)], ["Ended", moment(task.completed)],
-      ["Took", task.completed && began && duration(task.completed - began)], ["Launched by", task.launcher],
-      ["Description", task.description], ["Task", task.id], ...Object.entries(task.attributes),
-      ["In SailPoint", isLink && ["a", { href: task.source_page, "data-act": "_blank" }, "the source's page"]],
-    ])]);
-  } catch (error) {
-    set($("dialog-error"), [error.message]);
-  }
-}
+const showDetails = (id) => reading("Task", async () => {
+  const { title, facts } = await ask(`tasks/${encodeURIComponent(id)}`);
+  return [title, [list(facts)]];
+});
 
 // ---- what the user does
 
@@ -383,7 +360,7 @@ const ACTS = {
   clear: askToClear,
   start: askToStart,
   details: showDetails,
-  more: (id) => { shown[id] = (shown[id] ?? (id === "timeline" ? STRIPS : ROWS)) + MORE; render(); },
+  more: (id) => { shown[id] = (shown[id] ?? ROWS) + MORE; render(); },
   only: (name) => { $("q").value = $("q").value === name ? "" : name; keep(); },
 };
 
@@ -399,7 +376,7 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("pointermove", (event) => {
   const svg = event.target.closest?.("svg[data-name]"), run = svg && runAt(svg, event);
-  if (svg) svg.parentNode.title = run ? `${kindName(run.kind)}, ${run.status ?? "pending"}, ${duration(run.end - run.start)}, from ${clock(run.start)}` : "";
+  if (svg) svg.parentNode.title = run ? `${run.kind}, ${run.status ?? "pending"}, ${duration(run.end - run.start)}, from ${clock(run.start)}` : "";
 });
 
 function keep(event) {
@@ -414,9 +391,7 @@ async function start() {
   followTheme();
   const query = new URLSearchParams(location.search);
   try {
-    const { connections: seen, hidden } = await send("connections");
-    connections = seen;
-    problem = seen.length ? "" : hidden ? NO_RIGHT : NO_CONNECTION;
+    ({ connections, reason: problem } = await send("connections"));
   } catch (error) {
     problem = error.message;
   }
