@@ -78,6 +78,14 @@ LAYERS = [
     ["operators._start_run"],
     ["operators._start"],
     ["operators.sailpoint", "assets"],
+    # what the api-server shows
+    ["plugin"],
+    ["plugin.tasks"],
+    ["plugin.history", "plugin.overview"],
+    ["plugin.access", "plugin.connections", "plugin.gates", "plugin.changes"],
+    ["plugin.watch"],
+    ["plugin.page"],
+    ["plugin.app"],
 ]
 MAX_LINES = 300
 # What is used in some files only. Files are paths in the package, and may be folders.
@@ -87,6 +95,8 @@ ONLY_IN = {
     "tenacity": ["client/retry.py"],
     "asgiref": ["triggers"],
     "starlette": ["emulator"],
+    "fastapi": ["plugin"],
+    "sqlalchemy": ["plugin/connections.py", "plugin/gates.py"],
     "uvicorn": ["emulator"],
     "jsonpatch": ["emulator"],
     "python_multipart": ["emulator"],

@@ -29,6 +29,7 @@ HEADERS = {
 }
 WINDOWS = (24, 168)
 MAX_BODY = 1_000
+TOO_LARGE = 413  # its name differs between versions
 STATUSES = {
     Result.DONE: status.HTTP_200_OK,
     Result.WOULD_BE_DONE: status.HTTP_200_OK,
@@ -130,7 +131,7 @@ async def _argument(request: Request, name: str, choices: tuple[Any, ...]) -> An
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY:
-            raise HTTPException(status.HTTP_413_REQUEST_ENTITY_TOO_LARGE, "The request is too large")
+            raise HTTPException(TOO_LARGE, "The request is too large")
     try:
         value = json.loads(body)[name]
     except (ValueError, KeyError, TypeError):

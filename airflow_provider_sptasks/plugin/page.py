@@ -56,10 +56,9 @@ class Page:
 
         def read() -> dict[str, Any]:
             ids = self._ids()
-            seen = [
-                {"id": each, "can_change": may(user, each, change=True)} for each in ids if may(user, each)
-            ]
-            return {"connections": seen, "hidden": len(ids) - len(seen)}
+            seen = [each for each in ids if may(user, each)]
+            described = [{"id": each, "can_change": may(user, each, change=True)} for each in seen]
+            return {"connections": described, "reason": "" if seen else NO_RIGHT if ids else NO_CONNECTION}
 
         return await _in(self._database, read)
 

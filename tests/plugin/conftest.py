@@ -36,26 +36,29 @@ class Client:
     def get(self, path: str, role: str | None = "op", **headers: str) -> requests.Response:
         return self.send("GET", path, role, headers)
 
-    def post(self, path: str, body: object, role: str | None = "op", **headers: str) -> requests.Response:
+    def post(
+        self, path: str, body: object, role: str | None = "op", **headers: str | None
+    ) -> requests.Response:
         own = {"X-SailPoint-Page": "1", "Sec-Fetch-Site": "same-origin"}
-        return self.send("POST", path, role, own | headers, body)
+        kept = {name: value for name, value in (own | headers).items() if value is not None}
+        return self.send("POST", path, role, kept, body)
 
     def send(
         self, method: str, path: str, role: str | None, headers: dict[str, str], body: object = None
     ) -> requests.Response:
         cookies = {} if role is None else {"_token": self.tokens.get(role, role)}
         return requests.request(
-            method, self.url + path, headers=headers, cookies=cookies, json=body, timeout=30
+            method, self.url + path, headers=headers, cookies=cookies, json=body, timeout=60
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def emulator() -> Iterator[Emulator]:
     with Emulator() as emulator:
         yield emulator
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def page(airflow_database: None, emulator: Emulator) -> Iterator[Client]:
     """The page, below a path as behind a proxy."""
     environment = {
