@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import cache
 from typing import Final
 
 from airflow_provider_sptasks.client.models import CompletionStatus
@@ -143,7 +144,7 @@ def completion_statuses(names: object) -> frozenset[CompletionStatus] | None:
     remedy = f"Use {', '.join(known)}, or None for any."
     if not isinstance(names, Iterable):
         raise ValueError(f"accepted_statuses must be names, not {type(names).__name__}. {remedy}")
-    statuses = set()
+    statuses: set[CompletionStatus] = set()
     for name in [names] if isinstance(names, str) else names:
         status = CompletionStatus.parse(name) if isinstance(name, str) else CompletionStatus.UNKNOWN
         if status not in known:
@@ -151,7 +152,13 @@ def completion_statuses(names: object) -> frozenset[CompletionStatus] | None:
         statuses.add(status)
     if not statuses:
         raise ValueError(f"accepted_statuses is empty. {remedy}")
-    return frozenset(statuses)
+    return _shared(frozenset(statuses))
+
+
+@cache
+def _shared(statuses: frozenset[CompletionStatus]) -> frozenset[CompletionStatus]:
+    """Return an equal set, the same for all who wait: in a triggerer they are thousands."""
+    return statuses
 
 
 def status_names(statuses: Iterable[CompletionStatus] | None) -> list[str] | None:

@@ -19,7 +19,7 @@ from airflow_provider_sptasks.arguments import (
     texts,
 )
 from airflow_provider_sptasks.client.ids import check_id
-from airflow_provider_sptasks.client.models import TaskKind
+from airflow_provider_sptasks.client.models import TaskKind, TaskStatusDict
 from airflow_provider_sptasks.completions import AGGREGATIONS
 from airflow_provider_sptasks.triggers.completions import (
     ANY_KIND,
@@ -80,6 +80,7 @@ def aggregation_completed(
     :param poke_interval: maximum seconds between two polls, or a ``timedelta``; watchers of a connection
         share their polls, as often as the shortest interval among them says
     :param name: the watcher's name; ``None`` for one that says what it watches
+    :return: the watcher, for ``Asset(watchers=[...])``
     :raises ValueError: an argument is invalid
     """
     if (source_id is None) == (source_name is None):
@@ -103,21 +104,21 @@ def aggregation_completed(
     return AssetWatcher(name=_name(trigger) if name is None else check_text(name, "name"), trigger=trigger)
 
 
-def completed_aggregations(triggering_asset_events: Mapping[Any, Sequence[Any]]) -> list[dict[str, Any]]:
+def completed_aggregations(triggering_asset_events: Mapping[Any, Sequence[Any]]) -> list[TaskStatusDict]:
     """
     Read which aggregations started a DAG run.
 
     :param triggering_asset_events: what Airflow hands to a task under this name
     :return: each aggregation once, however many events have it, as
-        :meth:`~airflow_provider_sptasks.client.models.TaskStatus.to_json` gives it, oldest completion first;
+        :class:`~airflow_provider_sptasks.client.TaskStatusDict`, oldest completion first;
         none where the run was started by hand, or by other assets
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, TaskStatusDict] = {}
     for events in triggering_asset_events.values():
         for event in events:
             payload = (event.extra or {}).get("payload")
             if isinstance(payload, Mapping):
-                found.update({each["id"]: dict(each) for each in payload.get("aggregations", ())})
+                found.update({each["id"]: each.copy() for each in payload.get("aggregations", ())})
     return sorted(found.values(), key=lambda each: (each["completed"] or "", each["id"]))
 
 

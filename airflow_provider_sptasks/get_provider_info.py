@@ -88,6 +88,11 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Megabytes that an answer may hold; 64 where it is left empty.",
                         "schema": {"type": ["number", "null"], "minimum": 1, "maximum": 1024},
                     },
+                    "access_token": {
+                        "label": "Access token",
+                        "description": "Instead of a Client Secret: can't be renewed when it expires.",
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
                     "ui_url": {
                         "label": "Admin UI URL",
                         "description": "Where links lead, if the UI has a domain of its own.",

@@ -13,6 +13,7 @@ from typing import Any
 from airflow.sdk import DAG, Asset, task
 
 from airflow_provider_sptasks.assets import aggregation_completed, completed_aggregations
+from airflow_provider_sptasks.client import TaskStatusDict
 
 accounts = Asset(name="sailpoint_accounts", watchers=[aggregation_completed("*", kind="accounts")])
 
@@ -21,12 +22,12 @@ with DAG(
 ):
 
     @task
-    def what_is_fresh(triggering_asset_events: Any = None) -> list[dict[str, Any]]:
+    def what_is_fresh(triggering_asset_events: Any = None) -> list[TaskStatusDict]:
         """Return the aggregations that started this run."""
         return completed_aggregations(triggering_asset_events)
 
     @task
-    def load(aggregation: dict[str, Any]) -> str:
+    def load(aggregation: TaskStatusDict) -> str:
         """Stand in for the job that needs the fresh accounts of this source."""
         counters = aggregation["attributes"]
         return (

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +11,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import BaseEventTrigger
 
 from airflow_provider_sptasks.assets import KINDS, aggregation_completed, completed_aggregations
+from airflow_provider_sptasks.client import TaskStatus, TaskStatusDict
 
 
 def settings(watcher: AssetWatcher) -> dict[str, Any]:
@@ -155,12 +156,15 @@ def test_airflow_takes_it_for_the_same_again() -> None:
     )
 
 
-def event(*aggregations: dict[str, Any]) -> SimpleNamespace:
+def event(*aggregations: TaskStatusDict) -> SimpleNamespace:
     return SimpleNamespace(extra={"from_trigger": True, "payload": {"aggregations": list(aggregations)}})
 
 
 def test_reads_what_started_a_run() -> None:
-    a, b, c = ({"id": name, "completed": f"2026-03-0{day}"} for name, day in (("a", 3), ("b", 1), ("c", 2)))
+    a, b, c = (
+        TaskStatus(name, completed=datetime(2026, 3, day, tzinfo=UTC)).to_json()
+        for name, day in (("a", 3), ("b", 1), ("c", 2))
+    )
     events = {
         "one": [event(a, b), event(b)],
         "two": [

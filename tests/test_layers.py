@@ -26,13 +26,15 @@ LAYERS = [
         "client.ids",
         "client.locks",
         "client.reading",
+        "client.redaction",
         "client.stopping",
     ],
     ["client.urls", "client.versions"],
     # the client: data and pure functions
     ["client.auth", "client.entries", "client.kinds", "client.multipart", "client.pacing", "client.retry"],
-    ["client.http", "client.models", "client.models_sources", "client.settings"],
+    ["client.http", "client.models", "client.models_sources", "client.settings", "client.start_options"],
     ["client.filters", "client.launches"],
+    ["client.extent"],
     [
         "client.clearing_flow",
         "client.collecting",
@@ -44,7 +46,7 @@ LAYERS = [
     # the client: what sends, and what is built on it
     ["client.exchange"],
     ["client.chunks", "client.paging", "client.transport"],
-    ["client.reader"],
+    ["client.base_client", "client.reader"],
     ["client.clearing", "client.clock", "client.finding", "client.sources_client"],
     ["client.newest", "client.starting"],
     ["client.client", "client.history"],
@@ -58,6 +60,7 @@ LAYERS = [
     ["waiting.driver"],
     # what Airflow sees
     ["hooks"],
+    ["hooks._fields"],
     ["hooks.sailpoint"],
     ["triggers"],
     ["triggers._completions_poll", "triggers._connection", "triggers._subscription", "triggers._watcher"],

@@ -16,7 +16,8 @@ import pytest
 from airflow_provider_sptasks import __version__
 from airflow_provider_sptasks.client.versions import API_VERSIONS
 from airflow_provider_sptasks.get_provider_info import get_provider_info
-from airflow_provider_sptasks.hooks.sailpoint import _EXTRAS, SailPointHook
+from airflow_provider_sptasks.hooks._fields import EXTRAS
+from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from tests.conftest import ROOT
 
 SCHEMAS = Path(airflow.__path__[0])
@@ -50,7 +51,7 @@ def test_form_and_hook_agree() -> None:
     module, _, name = connection_type["hook-class-name"].rpartition(".")
     hook = getattr(import_module(module), name)
     assert (hook.conn_type, hook.hook_name) == ("sailpoint", connection_type["hook-name"])
-    assert connection_type["conn-fields"].keys() == _EXTRAS.keys()
+    assert connection_type["conn-fields"].keys() == EXTRAS.keys()
     assert set(connection_type["conn-fields"]["api_version"]["schema"]["enum"]) == set(API_VERSIONS)
 
 

@@ -37,7 +37,7 @@ PATTERNS = {right: re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for right, wor
 EXCEPTIONS = {
     ("CHANGELOG.md", "can't look"): "quotes lines of earlier logs",
 }
-KINDS = (".py", ".md", ".toml")
+KINDS = (".py", ".md", ".toml", ".yml", ".yaml")
 
 
 def documents() -> list[str]:
@@ -53,6 +53,7 @@ def documents() -> list[str]:
             "benchmarks",
             "demo",
             "harness",
+            "release",
         )
         for path in sorted((ROOT / folder).rglob("*"))
     ]

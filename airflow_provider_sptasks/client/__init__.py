@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_sptasks.client.client import TaskStatusClient
-    from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
+    from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus, TaskStatusDict
     from airflow_provider_sptasks.client.models_sources import AggregationProgress, Source
     from airflow_provider_sptasks.client.retry import RetryPolicy
     from airflow_provider_sptasks.client.settings import ClientSettings
@@ -27,6 +27,7 @@ _HOMES = {
     "TaskKind": "models",
     "TaskStatus": "models",
     "TaskStatusClient": "client",
+    "TaskStatusDict": "models",
 }
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "TaskKind",
     "TaskStatus",
     "TaskStatusClient",
+    "TaskStatusDict",
 ]
 
 

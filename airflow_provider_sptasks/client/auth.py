@@ -8,11 +8,11 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_sptasks.client.errors import NotSentError, SailPointError, UnexpectedPayloadError
-from airflow_provider_sptasks.client.locks import Lock
+from airflow_provider_sptasks.client.locks import fork_safe_lock
 
 # A token is renewed this long before it runs out, or at a tenth of its life where that is shorter.
 RENEW_BEFORE = 60.0
@@ -20,7 +20,7 @@ RENEW_BEFORE = 60.0
 
 @dataclass(frozen=True)
 class _Token:
-    value: str
+    value: str = field(repr=False)
     renew_at: float  # monotonic
 
 
@@ -28,14 +28,14 @@ class _Cache:
     """The token of one client at one tenant, and who may fetch it."""
 
     def __init__(self) -> None:
-        self.lock = Lock()
+        self.lock = fork_safe_lock()
         self.token: _Token | None = None
         self.failures = 0
         self.failure: SailPointError | None = None
 
 
 _caches: dict[tuple[str, str, str], _Cache] = {}
-_caches_lock = Lock()
+_caches_lock = fork_safe_lock()
 
 
 class ClientCredentialsAuth:
@@ -78,7 +78,7 @@ class ClientCredentialsAuth:
         """
         cache = self._cache
         failures_before = cache.failures
-        if not cache.lock.acquire(max_wait):
+        if not cache.lock.acquire(timeout=max_wait):
             raise NotSentError(f"Another thread has not got an access token within {max_wait:.1f} s")
         try:
             token = cache.token

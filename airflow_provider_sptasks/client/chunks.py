@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 
 from airflow_provider_sptasks.client.errors import TooLongError
 from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, first_chunk
-from airflow_provider_sptasks.client.http import Request
-from airflow_provider_sptasks.client.versions import ApiVersion
 
 # A number that was reduced is tried doubled after this time.
 REGROWTH_SECONDS = 600.0
@@ -47,17 +45,11 @@ class ChunkSize:
 
 
 def send_in_chunks(
-    request: Callable[[ApiVersion, Sequence[str]], Request],
-    version: ApiVersion,
-    ids: Sequence[str],
-    size: ChunkSize,
-    send: Callable[[Sequence[str]], Sequence[str] | None],
+    ids: Sequence[str], size: ChunkSize, send: Callable[[Sequence[str]], Sequence[str] | None]
 ) -> None:
     """
     Send ids in as few requests as they fit in. What is refused for its length is sent in two, and so on.
 
-    :param request: makes the request for some ids, to measure its length
-    :param version: the API version
     :param ids: all ids
     :param size: how many a request may have
     :param send: sends some ids; returns those of them that are to be sent again, if any
@@ -65,7 +57,7 @@ def send_in_chunks(
     rest = list(ids)
     number = size.value
     while rest:
-        chunk = first_chunk(request, version, rest, number)
+        chunk = first_chunk(rest, number)
         try:
             again = send(chunk)
         except TooLongError:
@@ -77,14 +69,10 @@ def send_in_chunks(
         rest[: len(chunk)] = again or ()
 
 
-def ids_that_fit(
-    request: Callable[[ApiVersion, Sequence[str]], Request], version: ApiVersion, number: int
-) -> int:
+def ids_that_fit(most: int) -> int:
     """
     Return how many of SailPoint's usual ids fit in a request.
 
-    :param request: makes the request
-    :param version: the API version
-    :param number: a maximum besides
+    :param most: a maximum besides
     """
-    return len(first_chunk(request, version, ["0" * 32] * MAX_PAGE_SIZE, number))
+    return len(first_chunk(["0" * 32] * MAX_PAGE_SIZE, most))

@@ -183,17 +183,20 @@ class Clearing:
 
         :raises SailPointError: nothing was settled, or the tenant refuses to be read
         """
-        flow = Flow(todo)
+        flow = Flow(todo, 1 / self._per_second)
         patience = min(self._batch_size, len(todo))
         while flow.goes_on and flow.failures_in_a_row < patience:
             self._retry.check()
-            if flow.next_read_in(self._answer_seconds, 1 / self._per_second) == 0:
+            if flow.next_read_in(self._answer_seconds) == 0:
                 batch = flow.next_batch(self._batch_size)
                 flow.add_read(pool.submit(self._client.find, [task.id for task in batch]), batch)
-            while flow.ready and flow.settling < self._in_flight:
-                candidate = flow.ready.popleft()
+            while flow.next_settling_in() == 0 and flow.settling < self._in_flight:
+                candidate = flow.next_ready()
                 flow.add_settling(pool.submit(self._settle, *candidate), candidate.task)
-            timeout = flow.next_read_in(self._answer_seconds, 1 / self._per_second)
+            next_in = [flow.next_read_in(self._answer_seconds)]
+            if flow.settling < self._in_flight:
+                next_in.append(flow.next_settling_in())
+            timeout = min((seconds for seconds in next_in if seconds is not None), default=None)
             wait(flow.under_way, timeout, FIRST_COMPLETED)
             flow.collect()
         wait(flow.under_way)

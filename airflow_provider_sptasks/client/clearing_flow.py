@@ -12,6 +12,8 @@ from airflow_provider_sptasks.client.errors import SailPointError
 from airflow_provider_sptasks.client.models import TaskStatus
 
 MAX_READS = 4
+# What was not settled in time may be made up for by that many tasks at once.
+BURST = 4
 
 
 class Candidate(NamedTuple):
@@ -39,14 +41,17 @@ class Flow:
     The tasks of one pass.
 
     :param todo: those that are left; what could not be settled comes back to its end
+    :param interval: seconds from one task to the next, by the client's pace
     """
 
-    def __init__(self, todo: deque[TaskStatus]) -> None:
+    def __init__(self, todo: deque[TaskStatus], interval: float) -> None:
         self.ready: deque[Candidate] = deque()
         self.settled = 0
         self.failures_in_a_row = 0
         self.error: SailPointError | None = None
         self._todo = todo
+        self._interval = interval
+        self._next_settling_at = 0.0
         self._reads: dict[Future[dict[str, TaskStatus]], _Read] = {}
         self._settling: dict[Future[SailPointError | None], TaskStatus] = {}
         self._unsettled: list[TaskStatus] = []
@@ -67,20 +72,37 @@ class Flow:
         """How many tasks are being settled."""
         return len(self._settling)
 
-    def next_read_in(self, answer_seconds: float, interval: float) -> float | None:
+    def next_settling_in(self) -> float | None:
+        """
+        Say when to settle the next task: at the client's pace, or a read would have to queue behind all that
+        is ready.
+
+        :return: seconds from now; ``None`` where none is ready
+        """
+        return max(self._next_settling_at - time.monotonic(), 0.0) if self.ready else None
+
+    def next_ready(self) -> Candidate:
+        """Take the next task that is ready."""
+        self._take_place()
+        return self.ready.popleft()
+
+    def _take_place(self) -> None:
+        earliest = time.monotonic() - BURST * self._interval
+        self._next_settling_at = max(self._next_settling_at, earliest) + self._interval
+
+    def next_read_in(self, answer_seconds: float) -> float | None:
         """
         Say when to read the next batch, so that it comes when those before it have been settled.
 
         :param answer_seconds: how long an answer takes
-        :param interval: seconds from one task to the next
         :return: seconds from now; ``None`` where there is none, or not before another one has come
         """
         if not self._todo or len(self._reads) >= MAX_READS:
             return None
         now = time.monotonic()
-        settled_at = now + len(self.ready) * interval
+        settled_at = now + len(self.ready) * self._interval
         for read in self._reads.values():  # in the order in which they were asked for
-            settled_at = max(settled_at, read.at + answer_seconds) + len(read.batch) * interval
+            settled_at = max(settled_at, read.at + answer_seconds) + len(read.batch) * self._interval
         return max(settled_at - answer_seconds - now, 0.0)
 
     def next_batch(self, size: int) -> list[TaskStatus]:
@@ -98,6 +120,7 @@ class Flow:
         :param read: its statuses by id
         :param batch: the tasks
         """
+        self._take_place()
         self._reads[read] = _Read(batch, time.monotonic())
 
     def add_settling(self, outcome: Future[SailPointError | None], task: TaskStatus) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,28 +10,25 @@ from typing import Any, Self
 
 from airflow_provider_sptasks.client import finding, newest
 from airflow_provider_sptasks.client import tasks as api
+from airflow_provider_sptasks.client.base_client import BaseClient
 from airflow_provider_sptasks.client.chunks import ids_that_fit
 from airflow_provider_sptasks.client.clearing import OneClearing
-from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, all_of, task_filters
+from airflow_provider_sptasks.client.extent import Extent
+from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, Criteria
 from airflow_provider_sptasks.client.http import decode_count
-from airflow_provider_sptasks.client.ids import check_id, check_ids, refuse_single
+from airflow_provider_sptasks.client.ids import check_id, check_ids
 from airflow_provider_sptasks.client.launches import AggregationQuery, NewestAggregation
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.pacing import Pacer
 from airflow_provider_sptasks.client.reader import TaskReader
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
-from airflow_provider_sptasks.client.stopping import StopFlag
 from airflow_provider_sptasks.client.transport import Transport
 
 
-class TaskStatusClient:
+class TaskStatusClient(BaseClient):
     """
     Reads and clears the tasks of a tenant.
-
-    Safe to share between threads. Each call is tried again after connection errors, time-outs, 429 and 5xx
-    until its retry policy's deadline, and keeps to the pace that all clients of the process with the same
-    tenant, client id and API version share.
 
     Every method raises :class:`~airflow_provider_sptasks.client.errors.SailPointError`; see that module.
 
@@ -53,79 +48,28 @@ class TaskStatusClient:
         on_token: Callable[[str], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.transport = Transport(settings, retry=retry, pacer=pacer, on_token=on_token)
+        super().__init__(Transport(settings, retry=retry, pacer=pacer, on_token=on_token))
         self._version = settings.version
         self._reader = TaskReader.over(self.transport, clock)
 
-    @property
-    def settings(self) -> ClientSettings:
-        """The tenant and the credentials."""
-        return self.transport.settings
-
-    @property
-    def retry(self) -> RetryPolicy:
-        """How long and how often a call is tried."""
-        return self.transport.retry
-
-    def with_retry(self, retry: RetryPolicy) -> TaskStatusClient:
-        """
-        Return a client that shares everything with this one but its patience.
-
-        :param retry: how long and how often its calls are tried
-        """
-        return self._over(self.transport.with_retry(retry))
-
-    def with_stop(self, stop: threading.Event) -> TaskStatusClient:
-        """
-        Return a client that shares everything with this one, and sends nothing after a stop.
-
-        Whatever it does then ends with :class:`~airflow_provider_sptasks.client.stopping.StoppedError`.
-
-        :param stop: set it to stop
-        """
-        return self.with_retry(self.retry.stopped_by(StopFlag(stop)))
-
-    def with_pacer(self, pacer: Pacer) -> TaskStatusClient:
-        """
-        Return a client that shares everything with this one but its pace.
-
-        :param pacer: the pace to keep
-        """
-        return self._over(self.transport.with_pacer(pacer))
-
-    def polling(self) -> TaskStatusClient:
-        """Return a client for polls, which keep to the settings' ``poll_share`` besides the common pace."""
-        return self._over(self.transport.polling())
-
-    def _over(self, transport: Transport) -> TaskStatusClient:
-        twin = copy.copy(self)
-        twin.transport = transport
+    def _over(self, transport: Transport) -> Self:
+        twin = super()._over(transport)
         twin._reader = self._reader.with_transport(transport)
         return twin
 
     @property
     def max_ids(self) -> int:
         """How many tasks' ids fit in a request: fewer for a while after longer ones were refused."""
-        return ids_that_fit(api.find_tasks, self._version, self._reader.max_ids.value)
+        return ids_that_fit(self._reader.max_ids.value)
 
     @property
     def max_sources(self) -> int:
         """How many sources' ids fit in a request: fewer for a while after longer ones were refused."""
-        return ids_that_fit(api.newest_tasks, self._version, self._reader.max_sources.value)
-
-    def close(self) -> None:
-        """Close the connections; the client can be used again."""
-        self.transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        return ids_that_fit(self._reader.max_sources.value)
 
     def get(self, task_status_id: str) -> TaskStatus:
         """
-        Read one task (``GET /task-status/{id}``).
+        Return one task (``GET /task-status/{id}``).
 
         :param task_status_id: SailPoint's id of the task
         :raises NotFoundError: the tenant knows no such task, or it is older than 90 days
@@ -144,9 +88,11 @@ class TaskStatusClient:
         filters: str = "",
         sorters: str = "",
         page_size: int = MAX_PAGE_SIZE,
+        limit: int | None = None,
+        offset: int = 0,
     ) -> Iterator[TaskStatus]:
         """
-        Read tasks, page by page as they are consumed (``GET /task-status``).
+        Yield tasks, page by page as they are consumed (``GET /task-status``).
 
         The criteria must all hold. On ``beta`` and ``v2024`` the list holds completed tasks only. A task is
         yielded once, though those that come or go while the pages are read shift others between pages.
@@ -160,29 +106,48 @@ class TaskStatusClient:
         :param sorters: ``created`` or ``-created`` (newest first)
         :param page_size: tasks in a page, 1 to 250; 1 counts as 2. Each page repeats up to 10 tasks of the
             page before, to notice when the list has shifted
+        :param limit: yield at most that many tasks; ``None`` for all
+        :param offset: pass over that many tasks from the front
         :raises UnexpectedPayloadError: the list kept changing while its pages were read
-        :raises ValueError: a criterion that this API version doesn't have, or a page size out of range
+        :raises ValueError: a criterion that this API version doesn't have, or a number out of range
         """
-        for name, values in {
-            "task_status_ids": task_status_ids,
-            "source_ids": source_ids,
-            "completion_statuses": completion_statuses,
-            "launchers": launchers,
-        }.items():
-            refuse_single(values, name)
-        if not 1 <= page_size <= MAX_PAGE_SIZE:
-            raise ValueError(f"page_size {page_size!r} is out of range. Give 1 to {MAX_PAGE_SIZE}.")
-        given = task_filters(
-            self._version,
-            task_status_ids=task_status_ids,
-            source_ids=source_ids,
-            completion_statuses=completion_statuses,
-            pending=pending,
-            launchers=launchers,
-        )
-        if given is None:
+        criteria = Criteria(
+            task_status_ids, source_ids, completion_statuses, pending, launchers, filters
+        ).expression(self._version)
+        extent = Extent(limit, offset, page_size)
+        if criteria is None:
             return iter(())
-        return finding.list_tasks(self._reader, all_of(given, filters), sorters, page_size)
+        return finding.list_tasks(self._reader, criteria, sorters, extent)
+
+    def count(
+        self,
+        *,
+        task_status_ids: Sequence[str] | None = None,
+        source_ids: Sequence[str] | None = None,
+        completion_statuses: Sequence[str] | None = None,
+        pending: bool = False,
+        launchers: Sequence[str] | None = None,
+        filters: str = "",
+    ) -> int:
+        """
+        Count the tasks that :meth:`list` would read, without reading them (``X-Total-Count``).
+
+        :param task_status_ids: see :meth:`list`, as for all parameters
+        :param source_ids: only tasks of these sources
+        :param completion_statuses: only tasks that ended so
+        :param pending: only tasks that have not ended
+        :param launchers: only tasks that these launched
+        :param filters: a filter as SailPoint spells it, beside the others
+        :return: their number
+        :raises UnexpectedPayloadError: the tenant doesn't say how many there are
+        :raises ValueError: a criterion that this API version doesn't have
+        """
+        criteria = Criteria(
+            task_status_ids, source_ids, completion_statuses, pending, launchers, filters
+        ).expression(self._version)
+        if criteria is None:
+            return 0
+        return self.transport.call(api.count_tasks(self._version, criteria), decode_count)
 
     def find(self, task_status_ids: Iterable[str]) -> dict[str, TaskStatus]:
         """
@@ -202,7 +167,7 @@ class TaskStatusClient:
 
     def created_since(self, since: datetime, task_status_ids: Iterable[str] = ()) -> Iterator[TaskStatus]:
         """
-        Read the tasks that were created lately, and some others, in as few requests as possible.
+        Yield the tasks that were created lately, and some others, in as few requests as possible.
 
         They are read page by page as they are consumed, the former newest first. On ``beta`` and ``v2024``,
         whose list holds completed tasks only, the pending ones are read first.
@@ -246,22 +211,31 @@ class TaskStatusClient:
         """
         return newest.launched_tasks(self._reader, since, check_ids(since, "source_ids"))
 
-    def pending(self, source_ids: Sequence[str] | None = None) -> Iterator[TaskStatus]:
+    def pending(
+        self, source_ids: Sequence[str] | None = None, *, limit: int | None = None, offset: int = 0
+    ) -> Iterator[TaskStatus]:
         """
-        Read the tasks that have not ended, page by page as they are consumed, oldest first.
+        Yield the tasks that have not ended, page by page as they are consumed, oldest first.
 
         From ``v2025`` on these are the tasks without ``completionStatus``; before, ``GET
         /task-status/pending-tasks``. Not only aggregations: refreshes, deletions and others too.
 
         :param source_ids: only tasks of these sources
+        :param limit: yield at most that many tasks; ``None`` for all
+        :param offset: pass over that many tasks from the front
         :raises UnexpectedPayloadError: the list kept changing while its pages were read
-        :raises ValueError: an id can't be one
+        :raises ValueError: an id can't be one, or a number is out of range
         """
         wanted = None if source_ids is None else check_ids(source_ids, "source_ids").values()
-        return finding.pending_tasks(self._reader, wanted)
+        return finding.pending_tasks(self._reader, wanted, Extent(limit, offset))
 
     def count_pending(self) -> int:
-        """Count the tasks that have not ended: ``HEAD /task-status/pending-tasks`` where there is that."""
+        """
+        Return how many tasks have not ended, without reading them (``X-Total-Count``).
+
+        From ``v2025`` on this counts the tasks without ``completionStatus``; before, it is ``HEAD
+        /task-status/pending-tasks``.
+        """
         return self.transport.call(api.count_pending_tasks(self._version), decode_count)
 
     def update(self, task_status_id: str, operations: Sequence[Mapping[str, Any]]) -> TaskStatus:
@@ -274,6 +248,7 @@ class TaskStatusClient:
             once when an answer is lost, so they must be idempotent, as ``replace`` is
         :return: the task after the change
         :raises ForbiddenError: the credentials are no user's, or lack ``idn:task-management:write``
+        :raises ValueError: the id can't be one
         """
         task_id = check_id(task_status_id, "task_status_id")
         request = api.update_task(self._version, task_id, operations)
@@ -292,6 +267,8 @@ class TaskStatusClient:
         :param completion_status: the status to set
         :param completed: when the task shall be said to have ended, aware; ``None`` for now
         :return: the task after that
+        :raises ForbiddenError: as :meth:`update` does
+        :raises ValueError: the id can't be one, or ``completed`` has no time zone
         """
         operations = api.clear_operations(completion_status, completed or datetime.now(UTC))
         return OneClearing(self, task_status_id, operations).run()

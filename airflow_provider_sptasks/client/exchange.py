@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import time
+import traceback
 import zlib
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import requests
@@ -17,8 +20,9 @@ from urllib3.exceptions import HTTPError
 from airflow_provider_sptasks.client import http
 from airflow_provider_sptasks.client.connections import BoundedAdapter, bounded
 from airflow_provider_sptasks.client.errors import TransportError, UnexpectedPayloadError
-from airflow_provider_sptasks.client.locks import Lock
+from airflow_provider_sptasks.client.locks import fork_safe_lock
 from airflow_provider_sptasks.client.multipart import Sending
+from airflow_provider_sptasks.client.redaction import Redactor
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.urls import is_loopback
 
@@ -30,6 +34,8 @@ HOPELESS = (requests.exceptions.SSLError, ValueError)
 GZIP = ("gzip", "x-gzip")
 CHUNK = 64 * 1024
 MEGABYTE = 1024 * 1024
+# Those before may still be good, and be repeated by an answer that comes late.
+REMEMBERED_TOKENS = 4
 # What the newest answer counts in the measure of how long answers take.
 NEWEST_WEIGHT = 0.2
 
@@ -45,7 +51,9 @@ class Exchange:
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
-        self._lock = Lock()
+        self._tokens: deque[str] = deque(maxlen=REMEMBERED_TOKENS)
+        self._redactor = Redactor(settings.secrets)
+        self._lock = fork_safe_lock()
         self._answer_seconds: float | None = None
         self._pid = os.getpid()
         self._session = _new_session()
@@ -80,21 +88,26 @@ class Exchange:
             answer doesn't count in :attr:`answer_seconds`
         :param seconds: how long the answer may take, to its last byte
         :param check: called right before anything is sent; nothing is if it raises
+        :return: the answer, in which the secrets that were sent don't show where something on the way repeats
+            them
         :raises TransportError: no answer came, or not the whole of it in time
         :raises UnexpectedPayloadError: it is too large, or encoded in another way than was asked for
         """
         started = time.monotonic()
+        redactor = self._redactor_with(token)
+        failure: TransportError | None = None
         try:
             with bounded(seconds, check, from_now=not isinstance(body, Sending)):
                 response = self._send(request, url, body, _Signature(token), seconds)
         except (OSError, HTTPError, zlib.error) as error:
-            raise TransportError(
-                f"{request.method} {request.path} at {urlsplit(url).netloc} got no answer: {_reason(error)}",
-                retryable=isinstance(error, PASSING) and not isinstance(error, HOPELESS),
-            ) from error
+            failure = _no_answer(request, url, error, redactor)
+        if failure is not None:
+            raise failure
         if token is not None:
             self._measure(time.monotonic() - started)
-        return response
+        headers = {name: redactor.clean_text(value) for name, value in response.headers.items()}
+        clean = redactor.clean if 200 <= response.status < 300 else redactor.clean_json
+        return replace(response, headers=headers, body=clean(response.body))
 
     def _send(
         self, request: http.Request, url: str, body: bytes | Sending | None, auth: AuthBase, seconds: float
@@ -148,6 +161,14 @@ class Exchange:
                 self._pid = os.getpid()
             return self._session
 
+    def _redactor_with(self, token: str | None) -> Redactor:
+        """Return what knows all that is secret, the tokens that were sent before included."""
+        with self._lock:
+            if token is not None and token not in self._tokens:
+                self._tokens.append(token)
+                self._redactor = Redactor(self._settings.secrets.union(self._tokens))
+            return self._redactor
+
     def _measure(self, seconds: float) -> None:
         with self._lock:
             before = seconds if self._answer_seconds is None else self._answer_seconds
@@ -172,6 +193,19 @@ def _new_session() -> requests.Session:
     for scheme in ("https://", "http://"):
         session.mount(scheme, BoundedAdapter())
     return session
+
+
+def _no_answer(request: http.Request, url: str, error: BaseException, redactor: Redactor) -> TransportError:
+    """Make the error, whose cause is left out if it shows what was sent: something may have repeated that."""
+    reason = redactor.clean_text(_reason(error))
+    failure = TransportError(
+        f"{request.method} {request.path} at {urlsplit(url).netloc} got no answer: {reason}",
+        retryable=isinstance(error, PASSING) and not isinstance(error, HOPELESS),
+    )
+    trace = "".join(traceback.format_exception(error))
+    if redactor.clean_text(trace) == trace:
+        failure.__cause__ = error
+    return failure
 
 
 def _reason(error: BaseException) -> str:

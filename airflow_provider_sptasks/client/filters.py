@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
-from airflow_provider_sptasks.client.http import Request
+from airflow_provider_sptasks.client.ids import refuse_single
 from airflow_provider_sptasks.client.versions import ApiVersion
 
 MAX_PAGE_SIZE = 250
-# Common gateways refuse a request line over 8 KB; the rest is for the method and the protocol.
-MAX_TARGET_LENGTH = 8000
+# Common gateways refuse a request line over 8 KB; the rest is for the method, path, and other parameters.
+MAX_IDS_LENGTH = 7920
+QUOTES_LENGTH = len("%22%22,")
 
 
 def equals(name: str, value: str) -> str:
@@ -71,25 +73,51 @@ def task_filters(
     )
 
 
-def first_chunk(
-    request: Callable[[ApiVersion, Sequence[str]], Request],
-    version: ApiVersion,
-    ids: Sequence[str],
-    most: int,
-) -> Sequence[str]:
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What a list of tasks is narrowed by; see ``TaskStatusClient.list``."""
+
+    task_status_ids: Sequence[str] | None
+    source_ids: Sequence[str] | None
+    completion_statuses: Sequence[str] | None
+    pending: bool
+    launchers: Sequence[str] | None
+    filters: str
+
+    def expression(self, version: ApiVersion) -> str | None:
+        """
+        Make the filter.
+
+        :return: empty where no criterion is given; ``None`` where nothing can match
+        :raises ValueError: the version doesn't have a criterion, or one is a single string
+        """
+        for name in ("task_status_ids", "source_ids", "completion_statuses", "launchers"):
+            refuse_single(getattr(self, name), name)
+        given = task_filters(
+            version,
+            task_status_ids=self.task_status_ids,
+            source_ids=self.source_ids,
+            completion_statuses=self.completion_statuses,
+            launchers=self.launchers,
+            pending=self.pending,
+        )
+        return None if given is None else all_of(given, self.filters)
+
+
+def first_chunk(ids: Sequence[str], most: int) -> Sequence[str]:
     """
     Take as many ids from the front as fit in one request, and at least one.
 
-    :param request: makes the request, as :func:`find_tasks` and :func:`newest_tasks` do
     :param ids: any number of ids
     :param most: the maximum to take; a page and the request line bound it as well
     """
-    length = len(request(version, []).target)
-    for taken, each in enumerate(ids[: min(most, MAX_PAGE_SIZE)]):
-        length += len(quote(_quoted(each), safe="")) + 1
-        if taken and length > MAX_TARGET_LENGTH:
-            return ids[:taken]
-    return ids[: min(most, MAX_PAGE_SIZE)]
+    chunk = ids[: min(most, MAX_PAGE_SIZE)]
+    length = 0
+    for taken, each in enumerate(chunk):
+        length += len(quote(each, safe="")) + QUOTES_LENGTH
+        if taken and length > MAX_IDS_LENGTH:
+            return chunk[:taken]
+    return chunk
 
 
 def _quoted(value: str) -> str:

@@ -17,7 +17,9 @@ from airflow_provider_sptasks.client import tasks as api
 from airflow_provider_sptasks.client.chunks import send_in_chunks
 from airflow_provider_sptasks.client.entries import Page
 from airflow_provider_sptasks.client.errors import NotFoundError
+from airflow_provider_sptasks.client.extent import EVERYTHING, Extent
 from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, task_filters
+from airflow_provider_sptasks.client.http import Request
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.reader import TaskReader
 
@@ -38,38 +40,48 @@ def get_task(reader: TaskReader, task_status_id: str) -> TaskStatus:
 
 
 def list_tasks(
-    reader: TaskReader, filters: str, sorters: str = "", page_size: int = MAX_PAGE_SIZE
+    reader: TaskReader, filters: str, sorters: str = "", extent: Extent = EVERYTHING
 ) -> Iterator[TaskStatus]:
     """Read the tasks of the list, each once, as they are consumed."""
-    size = max(2, page_size)  # of which one is expected again in the next page
+    if extent.limit == 0:
+        return iter(())
+    return extent.cut_end(_list_from(reader, filters, sorters, extent.offset, extent.first_page))
+
+
+def _list_from(reader: TaskReader, filters: str, sorters: str, start: int, size: int) -> Iterator[TaskStatus]:
     version = reader.transport.version
     seen: set[str] = set()
-    for page in reader.pages(
-        lambda offset: api.list_tasks(version, filters=filters, sorters=sorters, limit=size, offset=offset),
-        size,
-    ):
+
+    def request_at(offset: int) -> Request:
+        return api.list_tasks(version, filters=filters, sorters=sorters, limit=size, offset=start + offset)
+
+    for page in reader.pages(request_at, size):
         yield from _unseen(page.items, seen)
 
 
-def pending_tasks(reader: TaskReader, source_ids: Iterable[str] | None = None) -> Iterator[TaskStatus]:
+def pending_tasks(
+    reader: TaskReader, source_ids: Iterable[str] | None = None, extent: Extent = EVERYTHING
+) -> Iterator[TaskStatus]:
     """
     Read the tasks that have not ended, each once, as they are consumed.
 
     :param source_ids: only tasks of these sources
+    :param extent: the part of these tasks that is wanted
     """
-    version = reader.transport.version
     wanted = None if source_ids is None else {each.casefold(): each for each in source_ids}
-    if wanted is not None and not wanted:
-        return
-    if not version.lists_pending:
-        tasks = _pending_list(reader)
+    if extent.limit == 0 or (wanted is not None and not wanted):
+        return iter(())
+    version = reader.transport.version
+    if version.lists_pending and (wanted is None or len(wanted) <= MAX_FILTERED_SOURCES):
+        narrow = None if wanted is None else list(wanted.values())
+        return list_tasks(
+            reader, task_filters(version, source_ids=narrow, pending=True) or "", "created", extent
+        )
+    if version.lists_pending:
+        tasks = list_tasks(reader, task_filters(version, pending=True) or "", "created")
     else:
-        narrow = None if wanted is None or len(wanted) > MAX_FILTERED_SOURCES else list(wanted.values())
-        filters = task_filters(version, source_ids=narrow, pending=True)
-        tasks = list_tasks(reader, filters or "", "created")
-    for task in tasks:
-        if wanted is None or (task.source_id or "").casefold() in wanted:
-            yield task
+        tasks = _pending_list(reader)
+    return extent.cut(task for task in tasks if wanted is None or (task.source_id or "").casefold() in wanted)
 
 
 def find_tasks(reader: TaskReader, wanted: Mapping[str, str]) -> dict[str, TaskStatus]:
@@ -149,7 +161,7 @@ def _listed(reader: TaskReader, wanted: Mapping[str, str]) -> dict[str, TaskStat
             if task.id.casefold() in wanted:
                 found[task.id.casefold()] = task
 
-    send_in_chunks(api.find_tasks, version, list(wanted.values()), reader.max_ids, send)
+    send_in_chunks(list(wanted.values()), reader.max_ids, send)
     return found
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -72,7 +73,7 @@ class Request:
     one_record: bool = False
     oauth: bool = False
 
-    @property
+    @cached_property
     def target(self) -> str:
         """Path and query as they stand in the request line."""
         if not self.query:
@@ -115,18 +116,26 @@ def decode_json(request: Request, response: Response, *, secret: bool = False) -
     :param secret: the body may hold what no error may show
     :raises UnexpectedPayloadError: it is something else
     """
+    is_json, payload = _parse(response)
+    if is_json:
+        return payload
+    what = f"{request.method} {request.path} was answered with {response.status} and"
+    if not response.body.strip():
+        problem = "an empty body"
+    elif response.body.lstrip()[:1] == b"<":
+        problem = "an HTML page: is a proxy or a login page on the way?"
+    else:
+        problem = f"a body of {len(response.body)} bytes that is not JSON"
+        problem += "" if secret else f", beginning {response.body[:40]!r}"
+    raise UnexpectedPayloadError(f"{what} {problem}")
+
+
+def _parse(response: Response) -> tuple[bool, Any]:
+    """Read a body, if it is JSON; the decoder's own error, which holds the whole body, goes no further."""
     try:
-        return json.loads(response.body)
+        return True, json.loads(response.body)
     except _NOT_JSON:
-        what = f"{request.method} {request.path} was answered with {response.status} and"
-        if not response.body.strip():
-            problem = "an empty body"
-        elif response.body.lstrip()[:1] == b"<":
-            problem = "an HTML page: is a proxy or a login page on the way?"
-        else:
-            problem = f"a body of {len(response.body)} bytes that is not JSON"
-            problem += "" if secret else f", beginning {response.body[:40]!r}"
-        raise UnexpectedPayloadError(f"{what} {problem}") from None
+        return False, None
 
 
 def decode_list(request: Request, response: Response) -> list[Any]:
@@ -194,10 +203,7 @@ def decode_error(request: Request, response: Response) -> APIError:
 
 
 def _payload(response: Response) -> Mapping[str, Any]:
-    try:
-        payload = json.loads(response.body)
-    except _NOT_JSON:
-        return {}
+    _, payload = _parse(response)
     return payload if isinstance(payload, dict) else {}
 
 

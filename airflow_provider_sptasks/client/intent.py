@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from airflow_provider_sptasks.client.launches import QUEUED
 from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
+from airflow_provider_sptasks.client.start_options import alike
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -112,7 +113,7 @@ class Intent:
         :param task: the aggregation
         :param result: how it came about
         """
-        evident = self.exact and self.sent and task.kind is self.kind
+        evident = self.exact and self.sent and task.kind in alike(self.kind)
         return replace(
             self,
             task_status_id=task.id,
@@ -128,7 +129,7 @@ class Intent:
 
         :param task: a task of the source
         """
-        kinds = (self.kind, TaskKind.OTHER) if self.exact else (self.kind,)
+        kinds = alike(self.kind) | ({TaskKind.OTHER} if self.exact else set())
         return task.kind in kinds and task.id not in self.known and start_of(task) >= self.since - QUEUED
 
 

@@ -56,7 +56,13 @@ class TaskKind(StrEnum):
     OTHER = "other"
 
 
-STARTABLE_KINDS = (TaskKind.ACCOUNTS, TaskKind.ENTITLEMENTS, TaskKind.UNCORRELATED_ACCOUNTS)
+STARTABLE_KINDS = (
+    TaskKind.ACCOUNTS,
+    TaskKind.ENTITLEMENTS,
+    TaskKind.UNCORRELATED_ACCOUNTS,
+    TaskKind.AI_AGENTS,
+    TaskKind.DATASETS,
+)
 
 # Of SailPoint's task types (the possible values of ``type``) those that aggregate, and other spellings of
 # theirs, by the letters that distinguish them. No aggregation of a source are CLOUD_UNCORRELATED_REFRESH,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from airflow_provider_sptasks.client.errors import UnexpectedPayloadError
 from airflow_provider_sptasks.client.ids import usable_id
@@ -23,10 +23,73 @@ from airflow_provider_sptasks.client.reading import (
     read_text,
 )
 
-__all__ = ["STARTABLE_KINDS", "CompletionStatus", "TaskKind", "TaskStatus", "read_messages"]
+__all__ = [
+    "STARTABLE_KINDS",
+    "CompletionStatus",
+    "TaskKind",
+    "TaskStatus",
+    "TaskStatusDict",
+    "TaskTargetDict",
+    "read_messages",
+]
 
 MAX_MESSAGES = 10
 MAX_ATTRIBUTES = 50
+
+
+class TaskTargetDict(TypedDict):
+    """
+    What a task works on; for an aggregation, the source.
+
+    :param id: SailPoint's id
+    :param name: its name, such as ``Active Directory [source]``
+    """
+
+    id: str | None
+    name: str | None
+
+
+class TaskStatusDict(TypedDict):
+    """
+    A task status as plain JSON, with SailPoint's field names: the XCom of sensors and of the operator that
+    starts aggregations, and what asset events hold.
+
+    Every key is there. What SailPoint doesn't say is ``None`` or empty. The limits of
+    :class:`~airflow_provider_sptasks.client.TaskStatus` hold.
+
+    :param id: SailPoint's id of the task
+    :param kind: a value of :class:`~airflow_provider_sptasks.client.TaskKind`, such as ``accounts``
+    :param uniqueName: name of the task, such as ``Cloud Account Aggregation``
+    :param description: description of the task
+    :param launcher: who or what started it
+    :param target: the source, by id and name
+    :param created: when the record was made, ISO 8601 in UTC with milliseconds
+    :param launched: when the task started, likewise
+    :param completed: when the task ended, likewise
+    :param duration: seconds from launch (or creation) to completion
+    :param completionStatus: ``SUCCESS``, ``WARNING``, ``ERROR``, ``TERMINATED`` or ``TEMPERROR``, or another
+        text of the tenant's; ``None`` until the task has ended
+    :param progress: what the task is doing, such as ``Completed 120 of 400``
+    :param percentComplete: 0 to 100
+    :param messages: up to 10 texts of the task's messages
+    :param attributes: up to 50 of the task's counters and settings
+    """
+
+    id: str
+    kind: str
+    uniqueName: str | None
+    description: str | None
+    launcher: str | None
+    target: TaskTargetDict
+    created: str | None
+    launched: str | None
+    completed: str | None
+    duration: float | None
+    completionStatus: str | None
+    progress: str | None
+    percentComplete: int | None
+    messages: list[str]
+    attributes: dict[str, str | int | float | bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +174,14 @@ class TaskStatus:
         }
 
     def outcome(self) -> str:
-        """Say for a person how the task ended, and after how long."""
+        """Return a sentence for a person: how the task ended, and after how long."""
         ended = f"{self} ended with {self.completion_status_text}"
         return ended if self.duration is None else f"{ended} after {_rounded(self.duration)}"
 
     @classmethod
     def from_json(cls, payload: object) -> Self:
         """
-        Read a task status from the API's JSON, or from :meth:`to_json`.
+        Return a task status read from the API's JSON, or from :meth:`to_json`.
 
         :param payload: the decoded JSON object
         :raises UnexpectedPayloadError: it is no object, or has no id
@@ -156,9 +219,9 @@ class TaskStatus:
             raw=dict(payload),
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> TaskStatusDict:
         """
-        The task status as small JSON, with the API's field names, for XComs and trigger events.
+        Return the task status as small JSON, with the API's field names, for XComs and trigger events.
 
         ``raw`` is left out. A documented ``completionStatus`` is in capitals whatever the tenant's spelling,
         times are ISO 8601 in UTC, and ``kind`` and ``duration`` (seconds) are added.

@@ -43,7 +43,7 @@ class Source:
     @classmethod
     def from_json(cls, payload: object) -> Self:
         """
-        Read a source from the API's JSON.
+        Return a source read from the API's JSON.
 
         :param payload: the decoded JSON object
         :raises UnexpectedPayloadError: it is no object, or lacks a usable id or a name
@@ -107,7 +107,7 @@ class AggregationProgress:
     @classmethod
     def from_json(cls, payload: object) -> Self:
         """
-        Read the progress from the API's JSON.
+        Return the progress read from the API's JSON.
 
         :param payload: the decoded JSON object
         :raises UnexpectedPayloadError: it is no object, or has no status

@@ -69,8 +69,6 @@ def collect(reader: TaskReader, collector: Collector, *, with_pending: bool = Tr
     if with_pending and collector.source_ids and not version.lists_pending:
         collector.add(pending_tasks(reader, collector.source_ids))
     send_in_chunks(
-        api.newest_tasks,
-        version,
         collector.source_ids,
         reader.max_sources,
         lambda chunk: _read_newest(reader, chunk, collector),

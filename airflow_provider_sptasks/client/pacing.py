@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from airflow_provider_sptasks.client.locks import Lock
+from airflow_provider_sptasks.client.locks import fork_safe_lock
 
 TENANT_LIMIT = 100
 WINDOW = 10.0
@@ -12,7 +12,7 @@ MAX_BURST = 10
 LANE_BURST = 2
 
 _pacers: dict[tuple[str, str, str], Pacer] = {}
-_pacers_lock = Lock()
+_pacers_lock = fork_safe_lock()
 
 
 class Pacer:
@@ -33,7 +33,7 @@ class Pacer:
         self.requests = requests
         self.window = window
         self._lanes: dict[float, Lane] = {}
-        self._lock = Lock()
+        self._lock = fork_safe_lock()
         self._next = 0.0  # when the next request would be due, were all of them evenly spread
         self._held_until = 0.0
 
@@ -101,7 +101,7 @@ class Pacer:
             self._next = max(self._next, self._held_until + spread)
 
     def held(self) -> float:
-        """Seconds for which nothing may be sent; for requests that took their place before a :meth:`hold`."""
+        """Return how many seconds nothing may be sent for, even by a request that has its place."""
         with self._lock:
             return max(self._held_until - time.monotonic(), 0.0)
 

@@ -63,6 +63,7 @@ class RetryPolicy:
 
         :param attempt: one try
         :param what: what is tried, for the log
+        :return: what ``attempt`` returned
         :raises SailPointError: the last attempt's error
         :raises StoppedError: the calls were stopped
         """

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from airflow_provider_sptasks.client.pacing import TENANT_LIMIT
-from airflow_provider_sptasks.client.urls import check_proxy, checked_url
+from airflow_provider_sptasks.client.redaction import basic_credentials
+from airflow_provider_sptasks.client.urls import check_proxy, checked_url, proxy_secrets
 from airflow_provider_sptasks.client.versions import DEFAULT_API_VERSION, TOKEN_PATH, ApiVersion, api_version
 
 # Below this a task could not be read and then cleared within seconds.
@@ -16,6 +19,9 @@ MIN_REQUESTS = 5
 
 # Up to a thousand sensors are polled every 5 seconds.
 DEFAULT_POLL_SHARE = 0.1
+
+# What a header can carry as it is.
+SENDABLE = re.compile(r"[!-~]+")
 
 # The administration UI is at {tenant}.{domain}, the API at {tenant}.api.{domain}.
 _DOMAINS = (
@@ -36,8 +42,9 @@ class ClientSettings:
 
     :param host: the tenant's name (``acme``), its API host (``acme.api.identitynow.com``) or a full URL;
         plain ``http`` is for loopback only
-    :param client_id: OAuth client id, of a personal access token for what changes tasks
-    :param client_secret: its secret
+    :param client_id: OAuth client id, of a personal access token for what changes tasks; with
+        ``access_token`` only whose requests are counted, and may be left out
+    :param client_secret: its secret; empty with ``access_token``
     :param api_version: ``beta``, ``v2024``, ``v2025``, ``v2026`` or ``v1``
     :param token_url: where tokens are issued, at the tenant's own host, below it, or in one of SailPoint's
         domains, since the secret is sent there; ``None`` for ``{base}/oauth/token``
@@ -52,6 +59,8 @@ class ClientSettings:
         thousand are polled every 5 seconds with the default, every second with 0.5; a sensor's own
         ``poke_interval`` may need more
     :param max_answer_mb: megabytes that an answer may hold when it is unpacked, 1 to 1024
+    :param access_token: a token that was got elsewhere, instead of a client's secret. It can't be renewed, so
+        that nothing works any more once it has expired
     :param port: the API host's port, where ``host`` doesn't hold it
     :param ui_url: the administration UI, to which links lead, where it has a domain of its own; ``None`` for
         the tenant's, such as ``https://acme.identitynow.com``
@@ -59,8 +68,8 @@ class ClientSettings:
     """
 
     host: str
-    client_id: str
-    client_secret: str = field(repr=False)
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
     api_version: str = DEFAULT_API_VERSION
     token_url: str | None = None
     timeout: float = 30.0
@@ -69,6 +78,7 @@ class ClientSettings:
     requests_per_10s: int = 80
     poll_share: float = DEFAULT_POLL_SHARE
     max_answer_mb: float = 64.0
+    access_token: str | None = field(default=None, repr=False)
     port: int | None = None
     ui_url: str | None = None
 
@@ -82,8 +92,7 @@ class ClientSettings:
     """What the API version is like."""
 
     def __post_init__(self) -> None:
-        _check_credential("Client ID (client_id)", self.client_id)
-        _check_credential("Client Secret (client_secret)", self.client_secret)
+        self._check_credentials()
         if isinstance(self.verify, str) and not Path(self.verify).exists():
             raise ValueError(
                 f"verify {self.verify!r} is neither true, nor false, nor the path of a CA bundle."
@@ -106,6 +115,33 @@ class ClientSettings:
         object.__setattr__(self, "token_endpoint", _token_endpoint(self.token_url, base_url))
         object.__setattr__(self, "admin_url", _admin_url(self.ui_url, base_url))
         object.__setattr__(self, "version", api_version(self.api_version))
+
+    def _check_credentials(self) -> None:
+        if self.access_token is None:
+            _check_credential("Client ID (client_id)", self.client_id)
+            _check_credential("Client Secret (client_secret)", self.client_secret)
+            return
+        if not SENDABLE.fullmatch(self.access_token):
+            raise ValueError(
+                "access_token is empty, or holds a space, a control character, or a letter beyond ASCII. "
+                "Paste the token alone, without 'Bearer'."
+            )
+        if self.client_secret:
+            raise ValueError("Client Secret (client_secret) and access_token are given. Give one of them.")
+        if self.client_id:
+            _check_credential("Client ID (client_id)", self.client_id)
+        else:
+            # Tokens of unknown clients share nothing.
+            digest = hashlib.sha256(self.access_token.encode()).hexdigest()
+            object.__setattr__(self, "client_id", f"token-{digest[:16]}")
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What must not be seen, of the credentials and the proxies."""
+        own = {self.client_secret, self.access_token or ""}
+        if self.client_secret:
+            own |= basic_credentials(self.client_id, self.client_secret)
+        return frozenset(own.union(*map(proxy_secrets, self.proxies.values())) - {""})
 
 
 def _check_credential(name: str, value: object) -> None:

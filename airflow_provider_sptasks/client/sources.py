@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,13 +23,16 @@ from airflow_provider_sptasks.client.ids import usable_id
 from airflow_provider_sptasks.client.models import TaskKind, TaskStatus, read_messages
 from airflow_provider_sptasks.client.models_sources import AggregationProgress, Source
 from airflow_provider_sptasks.client.multipart import Form, Upload
+from airflow_provider_sptasks.client.start_options import StartOptions
 from airflow_provider_sptasks.client.versions import ApiVersion
 
 READ_SCOPE = "idn:sources:read"
 MANAGE_SCOPE = "idn:sources:manage"
+AGGREGATE_SCOPE = "idn:sources:aggregate"
 ENTITLEMENT_SCOPE = "idn:entitlement:manage"
 
 _ADMINS = "ORG_ADMIN, SOURCE_ADMIN or SOURCE_SUBADMIN"
+_MAY_AGGREGATE = f"Aggregating datasets needs the scope {AGGREGATE_SCOPE}, and a user to be {_ADMINS}"
 # What is appended to a source's path, and what a 403 most likely means.
 _LOADS: Mapping[TaskKind, tuple[str, str]] = {
     TaskKind.ACCOUNTS: (
@@ -66,35 +70,55 @@ def sources_with_ids(version: ApiVersion, source_ids: Sequence[str]) -> Request:
 
 
 def start_aggregation(
-    version: ApiVersion,
-    source_id: str,
-    kind: TaskKind,
-    file: Upload | None = None,
-    *,
-    disable_optimization: bool = False,
+    version: ApiVersion, source_id: str, kind: TaskKind, options: StartOptions, file: Upload | None = None
 ) -> Request:
     """
     Ask to start an aggregation.
 
-    :raises ValueError: there is no such kind of aggregation, or it doesn't work so
+    :param kind: its kind
+    :param options: what it is started with
+    :param file: the opened file of the options
+    :raises ValueError: there is no such start, or the version doesn't have it
     """
-    if kind not in _LOADS:
-        raise ValueError(f"kind {str(kind)!r} can't be started. Use {', '.join(map(str, _LOADS))}.")
-    if disable_optimization and kind is not TaskKind.ACCOUNTS:
-        raise ValueError(f"disable_optimization is for accounts, not for {kind}.")
-    if file is None and kind is TaskKind.UNCORRELATED_ACCOUNTS:
-        raise ValueError(f"file is missing: {kind} come from a CSV file.")
+    options.check(kind)
+    path = _source_path(version, source_id)
+    if kind in _LOADS:
+        return _load(path, kind, options, file)
+    if not (version.starts_agents if kind is TaskKind.AI_AGENTS else version.starts_datasets):
+        raise ValueError(f"API version {version.name!r} can't start kind {str(kind)!r}.")
+    if kind is TaskKind.AI_AGENTS:
+        agents = {"datasetIds": options.dataset_ids, "disableOptimization": options.disable_optimization}
+        return _start(f"{path}/aggregate-agents", agents)
+    return _start(f"{path}/datasets/{quote(options.dataset_ids[0], safe='')}/aggregate", {})
+
+
+def _load(path: str, kind: TaskKind, options: StartOptions, file: Upload | None) -> Request:
+    fields = {}
+    if kind is TaskKind.ACCOUNTS:
+        fields["disableOptimization"] = str(options.disable_optimization).lower()
+    if options.object_type is not None:
+        fields["objectType"] = options.object_type
     # A form without any part is refused, so there always is one.
-    fields = {"disableOptimization": str(disable_optimization).lower()} if kind is TaskKind.ACCOUNTS else {}
     form = Form(fields, {} if fields and file is None else {"file": file})
-    path, if_forbidden = _LOADS[kind]
+    load, if_forbidden = _LOADS[kind]
     return Request(
         "POST",
-        f"{_source_path(version, source_id)}/{path}",
+        f"{path}/{load}",
         headers={"Content-Type": form.content_type},
         body=form,
         repeatable=False,
         if_forbidden=if_forbidden,
+    )
+
+
+def _start(path: str, body: Mapping[str, Any]) -> Request:
+    return Request(
+        "POST",
+        path,
+        headers={"Content-Type": "application/json"},
+        body=json.dumps(body).encode(),
+        repeatable=False,
+        if_forbidden=_MAY_AGGREGATE,
     )
 
 

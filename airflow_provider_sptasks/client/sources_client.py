@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
 
 from airflow_provider_sptasks.client import sources as api
+from airflow_provider_sptasks.client.base_client import BaseClient
 from airflow_provider_sptasks.client.chunks import ChunkSize, send_in_chunks
 from airflow_provider_sptasks.client.entries import Page, PassedOver
 from airflow_provider_sptasks.client.errors import (
@@ -19,43 +19,31 @@ from airflow_provider_sptasks.client.errors import (
     UnauthorizedError,
 )
 from airflow_provider_sptasks.client.http import Request
-from airflow_provider_sptasks.client.ids import check_id
+from airflow_provider_sptasks.client.ids import check_id, check_ids
 from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
 from airflow_provider_sptasks.client.models_sources import AggregationProgress, Source
 from airflow_provider_sptasks.client.multipart import Upload
-from airflow_provider_sptasks.client.retry import RetryPolicy
+from airflow_provider_sptasks.client.start_options import StartOptions
 from airflow_provider_sptasks.client.transport import Transport
 
 
-class SourcesClient:
+class SourcesClient(BaseClient):
     """
     Finds the sources of a tenant and starts their aggregations.
 
-    Safe to share between threads. Each call is tried again as those of
-    :class:`~airflow_provider_sptasks.client.client.TaskStatusClient` are, but an aggregation is never started
-    twice.
+    Calls are tried again, but an aggregation is never started twice.
 
     :param transport: sends the requests: that of a ``TaskStatusClient``, to share session, token and pace
     """
 
     def __init__(self, transport: Transport) -> None:
-        self.transport = transport
+        super().__init__(transport)
         self._max_ids = ChunkSize()
         self._passed_over = PassedOver()
 
-    def with_retry(self, retry: RetryPolicy) -> SourcesClient:
-        """
-        Return a client that shares everything with this one but its patience.
-
-        :param retry: how long and how often its calls are tried
-        """
-        twin = copy.copy(self)
-        twin.transport = self.transport.with_retry(retry)
-        return twin
-
     def get(self, source_id: str) -> Source:
         """
-        Read one source (``GET /sources/{id}``).
+        Return one source (``GET /sources/{id}``).
 
         :param source_id: SailPoint's id of the source
         :raises SourceNotFoundError: the tenant has no such source
@@ -70,7 +58,7 @@ class SourcesClient:
 
     def find_by_name(self, name: str) -> Source:
         """
-        Look a source up by its name (``GET /sources``).
+        Return the source of a name (``GET /sources``).
 
         :param name: the source's name, case-insensitive
         :raises SourceNotFoundError: the tenant has no such source
@@ -115,7 +103,7 @@ class SourcesClient:
             known.update(key.casefold() for key in self._page(api.sources_with_ids(version, chunk)).keys)
 
         try:
-            send_in_chunks(api.sources_with_ids, version, list(wanted.values()), self._max_ids, send)
+            send_in_chunks(list(wanted.values()), self._max_ids, send)
         except APIError as error:
             if error.retryable or isinstance(error, UnauthorizedError):
                 raise
@@ -133,18 +121,25 @@ class SourcesClient:
         kind: TaskKind | str = TaskKind.ACCOUNTS,
         file: str | os.PathLike[str] | None = None,
         disable_optimization: bool = False,
+        *,
+        object_type: str | None = None,
+        dataset_ids: Sequence[str] = (),
     ) -> TaskStatus:
         """
         Start an aggregation, and never two.
 
-        ``POST /sources/{id}/load-accounts``, ``load-entitlements`` or ``load-uncorrelated-accounts``. It is
-        tried again only after failures that show that the tenant did not act on it: no connection, 401, 429,
-        a connection that broke before all was sent.
+        ``POST /sources/{id}/load-accounts``, ``load-entitlements``, ``load-uncorrelated-accounts``,
+        ``aggregate-agents`` or ``datasets/{id}/aggregate``. It is tried again only after failures that show
+        that the tenant did not act on it: no connection, 401, 429, a connection that broke before all was
+        sent.
 
         :param source_id: SailPoint's id of the source
-        :param kind: ``accounts``, ``entitlements`` or ``uncorrelated_accounts``
+        :param kind: ``accounts``, ``entitlements``, ``uncorrelated_accounts``, ``ai_agents`` (from ``v2025``
+            on) or ``datasets`` (on ``v1``)
         :param file: path of a CSV file of any size, for delimited-file sources and uncorrelated accounts
-        :param disable_optimization: whether accounts that have not changed are processed as well
+        :param disable_optimization: whether accounts, or agents, that have not changed are processed as well
+        :param object_type: the entitlement schema that a file of entitlements is for
+        :param dataset_ids: the datasets to read AI agents from; or the one to aggregate
         :return: the task that was started
         :raises AggregationRunningError: nothing was started, because another aggregation of the source runs
         :raises AmbiguousError: it was sent, and the tenant may have acted on it
@@ -153,10 +148,11 @@ class SourcesClient:
         """
         kind = TaskKind(kind)
         source_id = check_id(source_id, "source_id")
-        with nullcontext() if file is None else Upload(file) as upload:
-            request = api.start_aggregation(
-                self.transport.version, source_id, kind, upload, disable_optimization=disable_optimization
-            )
+        datasets = check_ids(dataset_ids, "dataset_ids").values()
+        path = None if file is None else os.fspath(file)
+        options = StartOptions(path, disable_optimization, object_type, tuple(datasets))
+        with nullcontext() if path is None else Upload(path) as upload:
+            request = api.start_aggregation(self.transport.version, source_id, kind, options, upload)
             return self.transport.call(request, partial(api.decode_started, source_id=source_id, kind=kind))
 
     def aggregation_status(self, task_status_id: str) -> AggregationProgress | None:

@@ -22,6 +22,7 @@ from airflow_provider_sptasks.client.errors import (
 from airflow_provider_sptasks.client.intent import Intent, Outcome, StartResult, start_of
 from airflow_provider_sptasks.client.launches import QUEUED
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
+from airflow_provider_sptasks.client.start_options import StartOptions, alike
 
 if TYPE_CHECKING:
     from airflow_provider_sptasks.client.client import TaskStatusClient
@@ -80,9 +81,8 @@ class Starter:
     :param client: talks to the tenant
     :param sources: the same tenant's sources
     :param source_id: SailPoint's id of the source
-    :param kind: ``accounts``, ``entitlements`` or ``uncorrelated_accounts``
-    :param file: path of a CSV file
-    :param disable_optimization: whether accounts that have not changed are processed as well
+    :param kind: what to start
+    :param options: what it is started with
     :param if_running: what to do while another aggregation of the source runs
     :param deadline: until when to try, by the monotonic clock
     :param stop: set it to stop: nothing more is sent
@@ -97,8 +97,7 @@ class Starter:
         *,
         source_id: str,
         kind: TaskKind,
-        file: str | None,
-        disable_optimization: bool,
+        options: StartOptions,
         if_running: IfRunning,
         deadline: float,
         stop: threading.Event,
@@ -108,8 +107,7 @@ class Starter:
         self._sources = sources
         self._source_id = source_id
         self._kind = kind
-        self._file = file
-        self._disable_optimization = disable_optimization
+        self._options = options
         self._if_running = if_running
         self._deadline = deadline
         self._note = note
@@ -172,7 +170,7 @@ class Starter:
             is_last = time.monotonic() >= shows_until
             new = [task for task in self._launched(intent.since) if intent.may_be(task)]
             # One whose name has no kind is taken only where none shows whose name does.
-            found = [task for task in new if task.kind is self._kind] or (new if is_last else [])
+            found = [task for task in new if task.kind in alike(self._kind)] or (new if is_last else [])
             if found:
                 return found[-1 if intent.exact else 0]  # newest first
             if is_last:
@@ -186,7 +184,15 @@ class Starter:
     def _send(self) -> TaskStatus:
         # Strictly: nothing is sent after the deadline, however long the token took.
         sources = self._sources.with_retry(replace(self._retry(), strict=True))
-        return sources.start_aggregation(self._source_id, self._kind, self._file, self._disable_optimization)
+        options = self._options
+        return sources.start_aggregation(
+            self._source_id,
+            self._kind,
+            options.file,
+            options.disable_optimization,
+            object_type=options.object_type,
+            dataset_ids=options.dataset_ids,
+        )
 
     def _settle(self, result: StartResult, task: TaskStatus, intent: Intent) -> Outcome:
         settled = intent.settled(task, result)
@@ -207,7 +213,7 @@ class Starter:
                 return Outcome(StartResult.BLOCKED, "", reason=error.text)
             log.info("%s. The list of tasks doesn't show it: trying again", error)
             return None
-        if self._if_running is IfRunning.ATTACH and running.kind is self._kind:
+        if self._if_running is IfRunning.ATTACH and running.kind in alike(self._kind):
             return self._settle(StartResult.ATTACHED, running, intent)
         seen_at = datetime.now(UTC) + self._clock_lead
         return Outcome(StartResult.BLOCKED, running.id, task=running, seen_at=seen_at, reason=error.text)

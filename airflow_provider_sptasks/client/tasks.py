@@ -61,12 +61,21 @@ def pending_tasks(version: ApiVersion, *, limit: int = MAX_PAGE_SIZE, offset: in
     return Request("GET", version.pending_tasks, (("limit", str(limit)), ("offset", str(offset))))
 
 
+def count_tasks(version: ApiVersion, filters: str = "") -> Request:
+    """Ask how many tasks the list has; the answer's ``X-Total-Count`` says it."""
+    query = (("limit", "1"), ("count", "true"), *((("filters", filters),) if filters else ()))
+    return Request("GET", version.task_status, query)
+
+
 def count_pending_tasks(version: ApiVersion) -> Request:
-    """Ask how many tasks are pending; the answer's ``X-Total-Count`` says it."""
-    if version.pending_tasks is not None:
-        return Request("HEAD", version.pending_tasks, (("limit", "1"), ("count", "true")))
-    filters = is_null("completionStatus")
-    return Request("GET", version.task_status, (("limit", "1"), ("count", "true"), ("filters", filters)))
+    """
+    Ask how many tasks are pending; the answer's ``X-Total-Count`` says it.
+
+    The list of pending tasks is deprecated where the list of all tasks holds them too.
+    """
+    if version.lists_pending or version.pending_tasks is None:
+        return count_tasks(version, is_null("completionStatus"))
+    return Request("HEAD", version.pending_tasks, (("limit", "1"), ("count", "true")))
 
 
 def update_task(version: ApiVersion, task_status_id: str, operations: Sequence[Mapping[str, Any]]) -> Request:

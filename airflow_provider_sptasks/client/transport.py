@@ -73,6 +73,7 @@ class Transport:
             settings.token_endpoint, settings.client_id, settings.client_secret, on_token=on_token
         )
         self._deprecations: set[str] = set()
+        self._note_answer: Callable[[http.Response], object] = lambda _: None
 
     def with_retry(self, retry: RetryPolicy) -> Transport:
         """
@@ -100,6 +101,16 @@ class Transport:
         """
         twin = copy.copy(self)
         twin._pacer = pacer
+        return twin
+
+    def with_answers(self, note: Callable[[http.Response], object]) -> Transport:
+        """
+        Return a transport that shares everything with this one, and hands over each answer of the API.
+
+        :param note: called with each before it is read
+        """
+        twin = copy.copy(self)
+        twin._note_answer = note
         return twin
 
     def polling(self) -> Transport:
@@ -142,6 +153,8 @@ class Transport:
         except APIError as error:
             if error.status != 401:
                 raise
+            if self.settings.access_token is not None:
+                raise _given_token_refused(error) from None
         return self._send_in_time(request, deadline, self._token(deadline, refused=token))
 
     def _send_in_time(self, request: http.Request, deadline: float, token: str) -> http.Response:
@@ -155,6 +168,8 @@ class Transport:
         return response
 
     def _token(self, deadline: float, refused: str | None = None) -> str:
+        if self.settings.access_token is not None:
+            return self.settings.access_token
         return self._auth.token(
             lambda: self._fetch_token(deadline), refused=refused, max_wait=self._seconds_left(deadline)
         )
@@ -190,6 +205,8 @@ class Transport:
                 seconds=self._seconds_left(deadline),
                 check=self.retry.check,
             )
+            if token is not None:
+                self._note_answer(response)
             if 200 <= response.status < 300:
                 return response
             raise http.decode_error(request, response)
@@ -231,6 +248,21 @@ def _decoded(
         if request.repeatable:
             raise
         raise AmbiguousError(error) from error
+
+
+def _given_token_refused(error: APIError) -> APIError:
+    if not isinstance(error, UnauthorizedError):
+        return error  # something on the way
+    return UnauthorizedError(
+        error.method,
+        error.path,
+        error.status,
+        detail_code=error.detail_code,
+        text=error.text,
+        tracking_id=error.tracking_id,
+        hint="The access token was given (access_token), so it can't be renewed: it has expired, or was "
+        "revoked. Give another one, or a Client ID and a Client Secret",
+    )
 
 
 def _refused(error: APIError) -> UnauthorizedError:

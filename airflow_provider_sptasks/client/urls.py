@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import SplitResult, unquote, urlsplit
+
+from airflow_provider_sptasks.client.redaction import basic_credentials
 
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 PROXY_KEYS = ("http", "https", "all")
@@ -19,15 +22,18 @@ def checked_url(url: str, name: str) -> SplitResult:
     """
     if "@" in url:
         raise ValueError(f"{name} holds credentials. Give them as Client ID and Client Secret.")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:  # its text may hold a part of a password
-        raise ValueError(f"{name} is not a URL. Check its host and its port.") from None
+    parts = _split(url)
+    if parts is None:
+        raise ValueError(f"{name} is not a URL. Check its host and its port.")
     if parts.query or parts.fragment:
         raise ValueError(f"{name} has a query or a fragment. Leave them out.")
     host = parts.hostname or ""
-    if parts.scheme not in ("http", "https") or not _is_host(host) or not _is_printable(url) or port == 0:
+    if (
+        parts.scheme not in ("http", "https")
+        or not _is_host(host)
+        or not _is_printable(url)
+        or parts.port == 0
+    ):
         raise ValueError(f"{name} {url!r:.120} is not a tenant's name, a host or an https URL.")
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError(f"{name} {url!r:.120} is plain http, which is for loopback only. Use https.")
@@ -54,28 +60,34 @@ def check_proxy(key: str, url: str) -> None:
             f"{problem} has a path, or a character in its user or password that must be percent-encoded: "
             "# as %23, / as %2F, ? as %3F, @ as %40."
         )
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in PROXY_SCHEMES and _is_host(parts.hostname or "") and parts.port != 0
-    except ValueError:  # its text may hold a part of the password
-        usable = False
-    if not usable or any(each in authority.rpartition("@")[0] for each in "[]"):
+    parts = _split(url)
+    if (
+        parts is None
+        or parts.scheme not in PROXY_SCHEMES
+        or not _is_host(parts.hostname or "")
+        or parts.port == 0
+        or any(each in authority.rpartition("@")[0] for each in "[]")
+    ):
         raise ValueError(
             f"{problem} is not one. Give such as http://proxy.example.com:3128; "
             "in a user or a password [ is %5B, ] is %5D."
         )
 
 
-def proxy_passwords(url: str) -> set[str]:
+def proxy_secrets(url: str) -> set[str]:
     """
-    Return the password of a proxy in each form in which a log may show it: as it is, and percent-encoded.
+    Return what must not be seen of a proxy's URL: its password, in the forms that are sent.
 
     :param url: a URL that was checked
     """
-    password = urlsplit(_with_scheme(url)).password
-    return {password, unquote(password)} if password else set()
+    parts = urlsplit(_with_scheme(url))
+    if not parts.password:
+        return set()
+    user, password = unquote(parts.username or ""), unquote(parts.password)
+    return {parts.password, password} | basic_credentials(user, password)
 
 
+@lru_cache
 def is_loopback(host: str) -> bool:
     """
     Return whether a host is this machine.
@@ -88,6 +100,16 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _split(url: str) -> SplitResult | None:
+    """Split a URL; ``None`` for what is none: an error's text, even as a context, may hold a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
 
 
 def _with_scheme(url: str) -> str:

@@ -21,6 +21,8 @@ class ApiVersion:
     :param lists_pending: whether the list holds pending tasks too, so that ``completionStatus isnull``
         selects them; otherwise it holds completed tasks only
     :param filters: the fields that a list can be filtered by
+    :param starts_agents: whether aggregations of AI agents can be started
+    :param starts_datasets: whether aggregations of datasets can be started
     """
 
     name: str
@@ -30,12 +32,21 @@ class ApiVersion:
     pending_tasks: str | None
     lists_pending: bool
     filters: frozenset[str]
+    starts_agents: bool = False
+    starts_datasets: bool = False
 
 
 _FILTERS = frozenset({"id", "sourceId", "completionStatus", "type"})
 
 
-def _annual(name: str, *, lists_pending: bool, has_pending_tasks: bool, launcher: bool = False) -> ApiVersion:
+def _annual(
+    name: str,
+    *,
+    lists_pending: bool,
+    has_pending_tasks: bool,
+    launcher: bool = False,
+    starts_agents: bool = False,
+) -> ApiVersion:
     path = f"/{name}/task-status"
     return ApiVersion(
         name=name,
@@ -45,6 +56,7 @@ def _annual(name: str, *, lists_pending: bool, has_pending_tasks: bool, launcher
         pending_tasks=f"{path}/pending-tasks" if has_pending_tasks else None,
         lists_pending=lists_pending,
         filters=_FILTERS | {"launcher"} if launcher else _FILTERS,
+        starts_agents=starts_agents,
     )
 
 
@@ -53,8 +65,8 @@ API_VERSIONS: Mapping[str, ApiVersion] = {
     for version in (
         _annual("beta", lists_pending=False, has_pending_tasks=True),
         _annual("v2024", lists_pending=False, has_pending_tasks=True),
-        _annual("v2025", lists_pending=True, has_pending_tasks=True),
-        _annual("v2026", lists_pending=True, has_pending_tasks=False, launcher=True),
+        _annual("v2025", lists_pending=True, has_pending_tasks=True, starts_agents=True),
+        _annual("v2026", lists_pending=True, has_pending_tasks=False, launcher=True, starts_agents=True),
         ApiVersion(
             name="v1",
             task_status="/task-status/v1",
@@ -63,6 +75,8 @@ API_VERSIONS: Mapping[str, ApiVersion] = {
             pending_tasks=None,
             lists_pending=True,
             filters=_FILTERS | {"launcher"},
+            starts_agents=True,
+            starts_datasets=True,
         ),
     )
 }

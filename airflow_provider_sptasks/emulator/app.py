@@ -9,7 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from airflow_provider_sptasks.emulator import admin, aggregation_routes, oauth, source_routes, task_routes
+from airflow_provider_sptasks.emulator import (
+    admin,
+    aggregation_routes,
+    dataset_routes,
+    oauth,
+    source_routes,
+    task_routes,
+)
 from airflow_provider_sptasks.emulator.controls import Controls
 from airflow_provider_sptasks.emulator.endpoint import json_answer
 from airflow_provider_sptasks.emulator.errors import ApiError
@@ -28,6 +35,7 @@ def create_app(controls: Controls) -> Starlette:
     for version in VERSIONS:
         routes += [*task_routes.routes(state, version)]
         routes += [*source_routes.routes(state, version), *aggregation_routes.routes(state, version)]
+        routes += dataset_routes.routes(state, version)
     app = Starlette(
         routes=routes,
         middleware=[Middleware(Gateway, state=state)],

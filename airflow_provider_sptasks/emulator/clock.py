@@ -23,7 +23,7 @@ class Clock:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Stand still, so that all that is added meanwhile has the same time."""
+        """Return a context in which time stands still: all that is added meanwhile has the same time."""
         self._stopped_at = time.time()
         try:
             yield

@@ -11,6 +11,7 @@ READ_SCOPE = "idn:task-management:read"
 WRITE_SCOPE = "idn:task-management:write"
 READ_SOURCES_SCOPE = "idn:sources:read"
 MANAGE_SOURCES_SCOPE = "idn:sources:manage"
+AGGREGATE_SOURCES_SCOPE = "idn:sources:aggregate"
 MANAGE_ENTITLEMENTS_SCOPE = "idn:entitlement:manage"
 PERSONAL_ACCESS_TOKEN_LIFETIME = 43_200
 MAX_TOKENS = 100_000
@@ -109,6 +110,7 @@ LOAD_UNCORRELATED_ACCOUNTS = Right(_MANAGE_SOURCES, frozenset({"ORG_ADMIN"}))
 LOAD_ENTITLEMENTS = Right(
     frozenset({MANAGE_ENTITLEMENTS_SCOPE, ALL_SCOPES}), frozenset({"ORG_ADMIN"}), user_required=True
 )
+AGGREGATE_DATASETS = Right(frozenset({AGGREGATE_SOURCES_SCOPE, ALL_SCOPES}), _SOURCE_LEVELS)
 READ_AGGREGATIONS = Right(frozenset(), _SOURCE_LEVELS, user_required=True)
 
 

@@ -65,7 +65,13 @@ class Emulator(Controls):
         self._state.tenant.credentials.add(self._credential)
 
     def start(self) -> Self:
-        """Start serving; the scenario's tasks and schedules begin now."""
+        """
+        Start serving; the scenario's tasks and schedules begin now.
+
+        :return: itself.
+        :raises RuntimeError: it runs already.
+        :raises OSError: the port is taken.
+        """
         if self._server is not None:
             raise RuntimeError("The emulator is already running.")
         listener = listen(self._port)
@@ -93,7 +99,11 @@ class Emulator(Controls):
 
     @property
     def url(self) -> str:
-        """Where the tenant is, without a slash at the end."""
+        """
+        Where the tenant is, without a slash at the end.
+
+        :raises RuntimeError: it was never started, so that it has no port yet.
+        """
         if self._port == 0:
             raise RuntimeError("The emulator has no URL before it is started.")
         return f"http://{HOST}:{self._port}"

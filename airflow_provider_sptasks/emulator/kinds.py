@@ -81,6 +81,22 @@ KINDS: Mapping[str, Kind] = {
         "sources.task.UncorrelatedAccountsTask",
         "accounts",
     ),
+    "ai_agents": Kind(
+        "AI_AGENT_AGGREGATION",
+        "AI Agent Aggregation",
+        "Aggregate AI agents from {source} [source]",
+        "Aggregates AI agents from the specified datasets.",
+        "sources.task.AgentAggregationTask",
+        "agents",
+    ),
+    "datasets": Kind(
+        "DATASET_AGGREGATION",
+        "Dataset Aggregation",
+        "Aggregate a dataset of {source} [source]",
+        "Aggregate from the specified dataset",
+        "sources.task.DatasetAggregationTask",
+        "records",
+    ),
     "account_deletion": Kind(
         "ACCOUNT_DELETION",
         "Account Deletion",
@@ -108,5 +124,5 @@ KINDS: Mapping[str, Kind] = {
         targeted=False,
     ),
 }
-AGGREGATIONS = ("accounts", "entitlements", "uncorrelated_accounts")
+AGGREGATIONS = ("accounts", "entitlements", "uncorrelated_accounts", "ai_agents", "datasets")
 """The kinds that are launched for a source, by a client or by a schedule."""

@@ -51,6 +51,7 @@ def load_scenario(name: str | Path) -> Scenario:
     Return a scenario.
 
     :param name: one that comes with the emulator, or the path of a TOML file.
+    :raises ScenarioError: there is no such scenario, or the file can't be read as one.
     """
     names = builtin_scenarios()
     if name in names:
@@ -72,6 +73,7 @@ def parse_scenario(text: str, name: str) -> Scenario:
 
     :param text: the TOML.
     :param name: what error messages call it.
+    :raises ScenarioError: it can't be read as one.
     """
     try:
         content = tomllib.loads(text)

@@ -25,6 +25,8 @@ class ApiVersion:
     :param pending_endpoint: there is a (deprecated) endpoint for pending tasks.
     :param urlencoded: account aggregations may be started with a urlencoded body, for SailPoint's Workflows.
     :param clients_load: API clients without a user may start account aggregations.
+    :param agents: aggregations of AI agents can be started.
+    :param datasets: aggregations of datasets can be started.
     """
 
     name: str
@@ -36,6 +38,8 @@ class ApiVersion:
     pending_endpoint: bool
     urlencoded: bool
     clients_load: bool
+    agents: bool = False
+    datasets: bool = False
 
 
 def _annual(
@@ -46,6 +50,7 @@ def _annual(
     pending_endpoint: bool = True,
     urlencoded: bool = False,
     clients_load: bool = True,
+    agents: bool = False,
 ) -> ApiVersion:
     return ApiVersion(
         name=name,
@@ -57,6 +62,7 @@ def _annual(
         pending_endpoint=pending_endpoint,
         urlencoded=urlencoded,
         clients_load=clients_load,
+        agents=agents,
     )
 
 
@@ -65,8 +71,8 @@ def _annual(
 VERSIONS: tuple[ApiVersion, ...] = (
     _annual("beta", _EARLY_FIELDS, lists_pending=False, clients_load=False, urlencoded=True),
     _annual("v2024", _EARLY_FIELDS, lists_pending=False),
-    _annual("v2025", _V2025_FIELDS),
-    _annual("v2026", _V2026_FIELDS, pending_endpoint=False),
+    _annual("v2025", _V2025_FIELDS, agents=True),
+    _annual("v2026", _V2026_FIELDS, pending_endpoint=False, agents=True),
     ApiVersion(
         name="v1",
         prefix="/task-status/v1",
@@ -77,6 +83,8 @@ VERSIONS: tuple[ApiVersion, ...] = (
         pending_endpoint=False,
         urlencoded=False,
         clients_load=True,
+        agents=True,
+        datasets=True,
     ),
 )
 

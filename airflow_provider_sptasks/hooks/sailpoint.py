@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
@@ -23,14 +21,12 @@ from airflow_provider_sptasks.client.errors import (
     TransientResponseError,
     UnauthorizedError,
 )
+from airflow_provider_sptasks.client.redaction import spellings
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.sources_client import SourcesClient
-from airflow_provider_sptasks.client.urls import proxy_passwords
 from airflow_provider_sptasks.get_provider_info import get_provider_info
-
-if TYPE_CHECKING:
-    from airflow.sdk import Connection
+from airflow_provider_sptasks.hooks._fields import settings_of
 
 try:
     from airflow.sdk.log import mask_secret
@@ -53,7 +49,7 @@ class SailPointHook(BaseHook):
     * extra, all optional: ``api_version``, ``token_url`` (at the tenant or in one of SailPoint's domains),
       ``timeout`` (seconds), ``verify`` (whether TLS is verified, or the path of a CA bundle), ``proxies``
       (URLs by scheme), ``requests_per_10s``, ``poll_share`` (of SailPoint's limit, for deferred sensors),
-      ``max_answer_mb`` (megabytes of an answer)
+      ``max_answer_mb`` (megabytes of an answer), ``access_token`` (instead of the Client Secret)
 
     :param sailpoint_conn_id: the Airflow connection
     :param api_version: ``beta``, ``v2024``, ``v2025``, ``v2026`` or ``v1``; ``None`` for the connection's,
@@ -86,7 +82,7 @@ class SailPointHook(BaseHook):
         :raises ValueError: the connection has an invalid field; the message names it
         :raises AirflowNotFoundException: there is no such connection
         """
-        return TaskStatusClient(self.settings, retry=self.retry, on_token=mask_secret)
+        return TaskStatusClient(self.settings, retry=self.retry, on_token=_mask)
 
     @cached_property
     def sources(self) -> SourcesClient:
@@ -95,14 +91,19 @@ class SailPointHook(BaseHook):
 
     @cached_property
     def settings(self) -> ClientSettings:
-        """What the connection says, checked; its secrets are masked in the log from here on."""
+        """
+        What the connection says, checked; its secrets are masked in the log from here on.
+
+        :raises ValueError: the connection has an invalid field; the message names it
+        :raises AirflowNotFoundException: there is no such connection
+        """
         connection = self.get_connection(self.sailpoint_conn_id)
         try:
-            settings = _settings(connection, self.api_version)
+            settings = settings_of(connection, self.api_version)
         except ValueError as error:
             raise ValueError(f"Connection {self.sailpoint_conn_id!r}: {error}") from None
-        for secret in {settings.client_secret}.union(*map(proxy_passwords, settings.proxies.values())):
-            mask_secret(secret)
+        for secret in settings.secrets:
+            _mask(secret)
         if settings.verify is False:
             self.log.warning("Connection %r does not verify TLS certificates", self.sailpoint_conn_id)
         return settings
@@ -148,7 +149,7 @@ class SailPointHook(BaseHook):
         are refused here: a proxy that TLS doesn't keep from reading along. ``verify`` as the path of a CA
         bundle is not, since it takes a file on the server.
 
-        :return: whether it works, and what is wrong
+        :return: whether it works, and for a person what is wrong
         """
         try:
             if self.settings.verify is False and self.settings.proxies:
@@ -175,7 +176,8 @@ class SailPointHook(BaseHook):
             isinstance(error, APIError) and error.path == urlsplit(settings.token_endpoint).path
         )
         if isinstance(error, UnauthorizedError):
-            cause = f"The Client ID or the Client Secret is wrong for {settings.base_url}"
+            wrong = "Client ID or the Client Secret" if settings.access_token is None else "access token"
+            cause = f"The {wrong} is wrong for {settings.base_url}"
         elif isinstance(error, RateLimitedError | NotSentError):
             cause = f"{settings.base_url} limits requests; try again later"
         elif isinstance(error, ServerError):
@@ -194,13 +196,13 @@ class SailPointHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Describe the standard fields of the connection form to Airflow 3.0 and 3.1."""
+        """Return the standard fields of the connection form, for Airflow 3.0 and 3.1."""
         behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Describe the other fields of the connection form to Airflow 3.0 and 3.1."""
+        """Return the other fields of the connection form by their names, for Airflow 3.0 and 3.1."""
         from wtforms import IntegerField, StringField
         from wtforms.validators import Optional, any_of
 
@@ -213,84 +215,6 @@ class SailPointHook(BaseHook):
         return {name: widget(**field) for name, field in fields.items()}
 
 
-def _settings(connection: Connection, api_version: str | None) -> ClientSettings:
-    if connection.schema:
-        raise ValueError(f"schema {connection.schema!r} is not used. Put the whole URL into host.")
-    extra = _extra(connection)
-    if api_version:
-        extra["api_version"] = api_version
-    return ClientSettings(
-        host=connection.host or "",
-        port=connection.port or None,  # forms send 0
-        client_id=connection.login or "",
-        client_secret=connection.password or "",
-        **extra,
-    )
-
-
-def _extra(connection: Connection) -> dict[str, Any]:
-    """Read the extras that are known; an empty one counts as absent, as forms send it."""
-    try:
-        given = json.loads(connection.extra) if connection.extra else {}
-    except ValueError:
-        given = None
-    if not isinstance(given, dict):
-        raise ValueError("extra is not a JSON object.")
-    if unknown := sorted(given.keys() - _EXTRAS.keys()):
-        raise ValueError(f"extra {unknown[0]!r} is unknown. Known are {', '.join(_EXTRAS)}.")
-    return {name: _EXTRAS[name](name, value) for name, value in given.items() if value not in (None, "", {})}
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{name} {value!r} is not a string.")
-    return value.strip()
-
-
-def _number(name: str, value: object) -> float:
-    try:
-        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-            return float(value)
-    except ValueError:
-        pass
-    raise ValueError(f"{name} {value!r} is not a number.")
-
-
-def _whole_number(name: str, value: object) -> int:
-    number = _number(name, value)
-    if not number.is_integer():
-        raise ValueError(f"{name} {value!r} is not a whole number.")
-    return int(number)
-
-
-def _verify(name: str, value: object) -> bool | str:
-    if isinstance(value, bool):
-        return value
-    text = _text(name, value)
-    return {"true": True, "false": False}.get(text.lower(), text)
-
-
-def _proxies(name: str, value: object) -> dict[str, str]:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise ValueError(f"{name} is not JSON. Give URLs by scheme: " + _PROXIES_EXAMPLE) from None
-    if not isinstance(value, dict) or not all(isinstance(url, str) for url in value.values()):
-        raise ValueError(f"{name} is not an object of strings. Give URLs by scheme: " + _PROXIES_EXAMPLE)
-    return value
-
-
-_PROXIES_EXAMPLE = '{"https": "http://proxy.example.com:3128"}'
-
-_EXTRAS: Mapping[str, Callable[[str, object], Any]] = {
-    "api_version": _text,
-    "token_url": _text,
-    "timeout": _number,
-    "verify": _verify,
-    "proxies": _proxies,
-    "requests_per_10s": _whole_number,
-    "poll_share": _number,
-    "max_answer_mb": _number,
-    "ui_url": _text,
-}
+def _mask(secret: str) -> None:
+    for spelling in spellings(secret):
+        mask_secret(spelling)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -64,8 +64,8 @@ class SailPointClearPendingTasksOperator(BaseOperator):
 
     :param task_status_id: SailPoint's id of a task, or several of them (templated)
     :param source_id: only tasks of this source, or of these (templated)
-    :param unique_name: only tasks of this name, or these, such as ``Cloud Account Aggregation``, whatever
-        the case (templated)
+    :param unique_name: only tasks of this name, or these, such as ``Cloud Account Aggregation``,
+        case-insensitive (templated)
     :param older_than: only tasks that were launched longer ago than that
     :param completion_status: the status to set; ``Error`` is the documented one (templated)
     :param allow_success: allow ``SUCCESS`` and ``WARNING``, with which all sensors on the task succeed
@@ -163,7 +163,14 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         return SailPointHook(self.sailpoint_conn_id, self.api_version)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Select, clear, and report what became of each task."""
+        """
+        Select, clear, and report what became of each task.
+
+        :param context: what Airflow gives a task
+        :return: the XCom: the table that the class describes
+        :raises SailPointRequestError: the tenant refuses a request, or a rendered argument is invalid
+        :raises SailPointClearError: more tasks match than ``max_tasks``, or some could not be cleared
+        """
         stop = self._stop = threading.Event()
         try:
             selectors = self._selectors()
@@ -245,6 +252,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         note: Note,
     ) -> None:
         from airflow_provider_sptasks.client.clearing import Clearing, ClearOutcome, ClearResult, stoppable
+        from airflow_provider_sptasks.operators._clear_table import mismatch_of
 
         tasks = []
         for task_status_id, status in self._candidates(stoppable(client, stop), selectors):
@@ -252,7 +260,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
                 note(ClearResult(task_status_id, ClearOutcome.NOT_FOUND))
             elif status.is_complete:
                 note(ClearResult(task_status_id, ClearOutcome.ALREADY_COMPLETE, status))
-            elif mismatch := self._mismatch(status, selectors):
+            elif mismatch := mismatch_of(status, selectors, self.older_than):
                 if "task_status_id" in selectors:
                     self.log.info("%-16s %s: %s", "not selected", status, mismatch)
             else:
@@ -283,17 +291,3 @@ class SailPointClearPendingTasksOperator(BaseOperator):
                 yield task_status_id, found.get(task_status_id) or client.get(task_status_id)
             except NotFoundError:
                 yield task_status_id, None
-
-    def _mismatch(self, status: TaskStatus, selectors: dict[str, list[str]]) -> str | None:
-        """Say by which selector a pending task is not selected; nothing where it is."""
-        for name, value in (("source_id", status.source_id), ("unique_name", status.unique_name)):
-            wanted = [each.casefold() for each in selectors.get(name, [])]
-            if name in selectors and (value or "").casefold() not in wanted:
-                return f"its {name} is {value!r}"
-        if self.older_than is not None:
-            started = status.launched or status.created
-            if started is None:
-                return "it doesn't say when it was launched"
-            if datetime.now(UTC) - started <= self.older_than:
-                return f"it was launched at {started.isoformat(timespec='seconds')}"
-        return None

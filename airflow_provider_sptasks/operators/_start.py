@@ -22,9 +22,11 @@ from airflow_provider_sptasks.arguments import (
     check_text,
     completion_statuses,
     duration,
+    texts,
 )
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import STARTABLE_KINDS, TaskKind
+from airflow_provider_sptasks.client.start_options import StartOptions, check_start
 from airflow_provider_sptasks.links import SailPointAggregationLink
 
 try:
@@ -47,7 +49,7 @@ class SailPointStartAggregationOperator(BaseOperator):
     Starts an aggregation of a source, waits until it has ended, and never starts it twice.
 
     Succeeds when it ended with an accepted status, and returns the task status as
-    :meth:`~airflow_provider_sptasks.client.models.TaskStatus.to_json` gives it. Fails at once, and without
+    :class:`~airflow_provider_sptasks.client.TaskStatusDict`. Fails at once, and without
     retry, when it ended otherwise, when the tenant refuses (400, 401, 403, 404), and at ``timeout``.
     Transient errors (no connection, 429, 5xx) are waited out until then. Nothing is started after it.
 
@@ -74,10 +76,14 @@ class SailPointStartAggregationOperator(BaseOperator):
 
     :param source_id: SailPoint's id of the source (templated)
     :param source_name: its name instead, case-insensitive (templated); needs the scope ``idn:sources:read``
-    :param kind: ``accounts``, ``entitlements`` or ``uncorrelated_accounts``
+    :param kind: ``accounts``, ``entitlements``, ``uncorrelated_accounts``, ``ai_agents`` (from ``v2025`` on)
+        or ``datasets`` (on ``v1``)
     :param file: path of a CSV file of any size on the worker, for delimited-file sources and uncorrelated
         accounts (templated)
-    :param disable_optimization: process accounts that have not changed as well; for ``accounts``
+    :param object_type: the entitlement schema that a file of entitlements is for, such as ``group``
+        (templated)
+    :param dataset_ids: the datasets that AI agents are read from, or the one to aggregate (templated)
+    :param disable_optimization: process what has not changed as well; for ``accounts`` and ``ai_agents``
     :param if_running: what to do while another aggregation of the source runs, of whichever kind: ``wait``
         until it has ended, in whichever way, and start then, and so on until ``timeout``; ``attach`` to it
         if it is of the same kind (another kind is waited for); ``fail``; or ``skip``
@@ -112,6 +118,8 @@ class SailPointStartAggregationOperator(BaseOperator):
         "source_id",
         "source_name",
         "file",
+        "object_type",
+        "dataset_ids",
         "sailpoint_conn_id",
         "api_version",
     )
@@ -125,6 +133,8 @@ class SailPointStartAggregationOperator(BaseOperator):
         source_name: str | XComArg | NotGiven = NOT_GIVEN,
         kind: str = "accounts",
         file: str | os.PathLike[str] | XComArg | None = None,
+        object_type: str | XComArg | None = None,
+        dataset_ids: str | Sequence[str] | XComArg | None = None,
         disable_optimization: bool = False,
         if_running: str = "wait",
         wait_for_completion: bool = True,
@@ -146,6 +156,8 @@ class SailPointStartAggregationOperator(BaseOperator):
         self.source_name = None if source_name is NOT_GIVEN else source_name
         self.kind = check_choice(kind, "kind", KINDS)
         self.file = os.fspath(file) if isinstance(file, os.PathLike) else file
+        self.object_type = object_type
+        self.dataset_ids = dataset_ids
         self.disable_optimization = check_flag(disable_optimization, "disable_optimization")
         self.if_running = check_choice(if_running, "if_running", IF_RUNNING)
         self.wait_for_completion = check_flag(wait_for_completion, "wait_for_completion")
@@ -159,6 +171,8 @@ class SailPointStartAggregationOperator(BaseOperator):
         self.sailpoint_conn_id = sailpoint_conn_id
         self.api_version = api_version
         self.with_file = file is not None
+        self.with_object_type = object_type is not None
+        self.with_datasets = dataset_ids is not None
         self.accepted = completion_statuses(accepted_statuses)
         self._run: StartRun | None = None
         self._check_literals()
@@ -170,13 +184,33 @@ class SailPointStartAggregationOperator(BaseOperator):
             check_literals(self.source_id, "source_id", check_id)
         if self.with_file:
             check_literals(self.file, "file", check_text)
-        if self.disable_optimization and self.kind != TaskKind.ACCOUNTS:
-            raise ValueError(f"disable_optimization is for accounts, not for {self.kind}.")
-        if not self.with_file and self.kind == TaskKind.UNCORRELATED_ACCOUNTS:
-            raise ValueError(f"file is missing: {self.kind} come from a CSV file.")
+        if self.with_object_type:
+            check_literals(self.object_type, "object_type", check_text)
+        if self.with_datasets:
+            check_literals(self.dataset_ids, "dataset_ids", check_id)
+        check_start(
+            TaskKind(self.kind),
+            file=self.with_file,
+            disable_optimization=self.disable_optimization,
+            object_type=self.with_object_type,
+            dataset_ids=self.with_datasets,
+        )
         check_api_version(self.api_version)
         duration(self.poke_interval, "poke_interval")
         duration(self.timeout, "timeout")
+
+    def options(self) -> StartOptions:
+        """
+        Return the rendered options.
+
+        :raises ValueError: one is invalid
+        """
+        return StartOptions(
+            check_text(self.file, "file") if self.with_file else None,
+            self.disable_optimization,
+            check_text(self.object_type, "object_type") if self.with_object_type else None,
+            tuple(texts(self.dataset_ids, "dataset_ids", check_id)) if self.with_datasets else (),
+        )
 
     @cached_property
     def hook(self) -> SailPointHook:
@@ -192,7 +226,13 @@ class SailPointStartAggregationOperator(BaseOperator):
         return None if source_id is None else self.hook.sources.page(source_id)
 
     def execute(self, context: Context) -> Any:
-        """Start the aggregation, and wait for it."""
+        """
+        Start the aggregation, and wait for it.
+
+        :param context: what Airflow gives a task
+        :return: the XCom: the task status as :class:`~airflow_provider_sptasks.client.TaskStatusDict`, or the
+            task's id with ``wait_for_completion=False``
+        """
         return self._new_run(None).start(context)
 
     def start_after(
@@ -209,6 +249,7 @@ class SailPointStartAggregationOperator(BaseOperator):
         :param event: what the trigger yielded
         :param source_id: SailPoint's id of the source; ``None`` where Airflow doesn't hand it on
         :param ends_at: when the timeout has passed, ISO 8601; ``None`` as above
+        :return: the XCom, as :meth:`execute` does
         """
         return self._new_run(ends_at).start_after(context, event, source_id)
 
@@ -229,6 +270,7 @@ class SailPointStartAggregationOperator(BaseOperator):
             hand it on
         :param own: whether the aggregation is known to have been started here
         :param ends_at: when the timeout has passed, ISO 8601; ``None`` as above
+        :return: the XCom, as :meth:`execute` does
         """
         return self._new_run(ends_at).complete(context, event, wait, own)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk.exceptions import AirflowRuntimeError
 
-from airflow_provider_sptasks.arguments import check_name, check_text
+from airflow_provider_sptasks.arguments import check_name
 from airflow_provider_sptasks.client.clock import clock_lead
 from airflow_provider_sptasks.client.errors import SailPointError
 from airflow_provider_sptasks.client.ids import check_id
@@ -142,7 +142,7 @@ class StartRun(WorkerRun):
 
     def _attempt(self, source_id: str, state: RetryState) -> Outcome:
         operator = self.operator
-        file = check_text(operator.file, "file") if operator.with_file else None
+        options = operator.options()
 
         def attempt() -> Outcome:
             return Starter(
@@ -150,8 +150,7 @@ class StartRun(WorkerRun):
                 operator.hook.sources,
                 source_id=source_id,
                 kind=self._kind,
-                file=file,
-                disable_optimization=operator.disable_optimization,
+                options=options,
                 if_running=IfRunning(operator.if_running),
                 deadline=time.monotonic() + self.seconds_left,
                 stop=self.work.event,

@@ -123,7 +123,13 @@ class SailPointSensor(BaseSensorOperator):
         return None if self._linked_source is None else self.hook.sources.page(self._linked_source)
 
     def execute(self, context: Context) -> Any:
-        """Wait in the sensor's mode, or poll once and then wait in the triggerer."""
+        """
+        Wait in the sensor's mode, or poll once and then wait in the triggerer.
+
+        :param context: what Airflow gives a task
+        :return: the XCom: a :class:`~airflow_provider_sptasks.client.TaskStatusDict`, or a list of them if a
+            list was waited for
+        """
         if self._why_on_a_worker:
             self.log.info("Starting on a worker: %s", self._why_on_a_worker)
         self._ends_at = time.monotonic() + self.timeout
@@ -162,6 +168,7 @@ class SailPointSensor(BaseSensorOperator):
         :param context: what Airflow gives a task
         :param event: what the trigger yielded
         :param ends_at: when the timeout has passed, ISO 8601; ``None`` where Airflow doesn't hand it on
+        :return: the XCom, as :meth:`execute` does
         """
         if ends_at is not None:
             left = (datetime.fromisoformat(ends_at) - datetime.now(UTC)).total_seconds()
@@ -190,7 +197,13 @@ class SailPointSensor(BaseSensorOperator):
             raise
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Poll once, and judge the answers."""
+        """
+        Poll once, and judge the answers.
+
+        :param context: what Airflow gives a task
+        :return: whether the wait is over, and then the XCom
+        :raises AirflowSkipException: Airflow has no such connection, with ``soft_fail``
+        """
         try:
             if self._driver is None:
                 self._driver = self._begin(context)

@@ -38,8 +38,8 @@ class SailPointTaskSensor(SailPointSensor):
     Waits until tasks of SailPoint have ended: until their ``completionStatus`` is set.
 
     Succeeds when all of them ended with an accepted status, and returns the task status as
-    :meth:`~airflow_provider_sptasks.client.models.TaskStatus.to_json` gives it, or a list of them, each
-    once and in the order of the ids, where a list of ids was given. All of them are asked for in one request.
+    :class:`~airflow_provider_sptasks.client.TaskStatusDict`, or a list of them, each once and in the order of
+    the ids, where a list of ids was given. All of them are asked for in one request.
 
     Fails at once, and without retry, when one of them ended otherwise, since an ended task never changes;
     when the tenant doesn't know one of them; and when it refuses the request (400, 401, 403), if nothing has
@@ -134,8 +134,8 @@ class SailPointAggregationSensor(SailPointSensor):
 
     Of each source, the newest aggregation of the wanted kind counts that was launched at ``launched_after``
     or later. The sensor succeeds when there is one for every source and it ended with an accepted status; the
-    result is its task status as :meth:`~airflow_provider_sptasks.client.models.TaskStatus.to_json` gives it,
-    or a list of them in the order of the sources, if a list was given.
+    result is its task status as :class:`~airflow_provider_sptasks.client.TaskStatusDict`, or a list of them
+    in the order of the sources, if a list was given.
 
     One that runs when the sensor begins is waited for. One that is launched later takes nothing back if the
     one before it ended with an accepted status, or sources that are aggregated all the time would never be

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -20,7 +19,7 @@ from airflow_provider_sptasks.exceptions import SailPointSourceNotFoundError, Sa
 from airflow_provider_sptasks.from_trigger import success_is_listened_to, why_not_end
 from airflow_provider_sptasks.links import LINK_KEY
 from airflow_provider_sptasks.triggers._poller import subscribe
-from airflow_provider_sptasks.triggers._subscription import ConnectionChangedError, Subscription, Update
+from airflow_provider_sptasks.triggers._subscription import ConnectionChangedError, Subscription
 from airflow_provider_sptasks.waiting.events import (
     ARGUMENTS_VERSION,
     Wait,
@@ -103,7 +102,7 @@ class SensorTrigger(BaseTrigger):
         """
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and yield what was seen in the end."""
+        """Yield what was seen in the end, after waiting for that."""
         if self.version != ARGUMENTS_VERSION or self._unknown:
             yield TriggerEvent(poll_again("its arguments are of another version"))  # type: ignore[no-untyped-call]
             return
@@ -113,7 +112,9 @@ class SensorTrigger(BaseTrigger):
             self._forget_other_tasks()
             progress = ProgressLogger(self.logger())  # all triggers' own: each one's would cost a kilobyte
             progress.begin(wait.describe())
-            wait, verdict, answers = await self._poll(wait, progress)
+            while (ended := await self._poll(wait, progress)) is None:
+                pass  # with the tenant that the connection leads to now
+            wait, verdict, answers = ended
         except SailPointTaskNotFoundError as error:
             event = error_event("not_found", error)
         except SailPointSourceNotFoundError as error:
@@ -127,51 +128,37 @@ class SensorTrigger(BaseTrigger):
             event = seen_event(wait, answers)
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
-    async def _poll(self, wait: Wait, progress: ProgressLogger) -> tuple[Wait, Verdict, Answers]:
-        """Wait until the verdict is final; begin again if the connection leads to another tenant now."""
-        while True:
-            with suppress(ConnectionChangedError):
-                async with subscribe(self.sailpoint_conn_id, self.api_version, self.poke_interval) as updates:
-                    return await self._follow(wait, progress, updates)
+    async def _poll(self, wait: Wait, progress: ProgressLogger) -> tuple[Wait, Verdict, Answers] | None:
+        """Wait until the verdict is final; ``None`` if the connection leads to another tenant now."""
+        try:
+            with await subscribe(self.sailpoint_conn_id, self.api_version, self.poke_interval) as updates:
+                wait = wait.begun(datetime.now(UTC))
+                answers: Answers = {}
+                while True:
+                    now = datetime.now(UTC)
+                    queries = wait.queries(answers, now)
+                    answers = {query: answers[query] for query in queries if query in answers}
+                    updates.watch(query for query in queries if not query.lasts(answers.get(query)))
+                    verdict = wait.judge(answers, now)
+                    # As a poke's, a verdict needs all answers.
+                    if verdict.is_final and all(query in answers for query in queries):
+                        return wait, verdict, answers
+                    update = await updates.update(_seconds_until(verdict.judge_again_at))
+                    if update is None:
+                        # What may mean something else now is asked again, as a poke would.
+                        answers = {query: answer for query, answer in answers.items() if query.lasts(answer)}
+                        updates.watch(())
+                        continue
+                    answers |= update.answers
+                    if update.error is not None:
+                        progress.outage(update.error)
+                    elif update.answers:
+                        progress.polled(wait.statuses(answers), wait.notes(answers))
+                        await self._link(wait, answers, updates)
+                    del update  # or it would be kept until the next one comes
+        except ConnectionChangedError:
             progress.log.info("Connection %r leads to another tenant now", self.sailpoint_conn_id)
-
-    async def _follow(
-        self, wait: Wait, progress: ProgressLogger, updates: Subscription
-    ) -> tuple[Wait, Verdict, Answers]:
-        wait = wait.begun(datetime.now(UTC))
-        answers: Answers = {}
-        while True:
-            now = datetime.now(UTC)
-            queries = wait.queries(answers, now)
-            answers = {query: answers[query] for query in queries if query in answers}
-            updates.watch(query for query in queries if not query.lasts(answers.get(query)))
-            verdict = wait.judge(answers, now)
-            # As a poke's, a verdict needs all answers.
-            if verdict.is_final and all(query in answers for query in queries):
-                return wait, verdict, answers
-            update = await self._update(updates, verdict.judge_again_at)
-            if update is None:
-                # What may mean something else now is asked again, as a poke would.
-                answers = {query: answer for query, answer in answers.items() if query.lasts(answer)}
-                updates.watch(())
-                continue
-            answers |= update.answers
-            if update.error is not None:
-                progress.outage(update.error)
-            elif update.answers:
-                progress.polled(wait.statuses(answers), wait.notes(answers))
-                await self._link(wait, answers, updates)
-            del update  # or it would be kept until the next one comes
-
-    @staticmethod
-    async def _update(updates: Subscription, until: datetime | None) -> Update | None:
-        """Wait for an update, and no longer than until the verdict may be another without any."""
-        if until is None:
-            return await updates.update()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, (until - datetime.now(UTC)).total_seconds())):
-                return await updates.update()
-        return None
+            return None
 
     async def _may_end_here(self) -> bool:
         # In dag.test() a trigger has no id, and can't end a task.
@@ -242,3 +229,7 @@ class SensorTrigger(BaseTrigger):
 
 def _page(settings: ClientSettings, source_id: str | None) -> str | None:
     return None if source_id is None else source_page(settings.admin_url, source_id)
+
+
+def _seconds_until(moment: datetime | None) -> float | None:
+    return None if moment is None else max(0.0, (moment - datetime.now(UTC)).total_seconds())

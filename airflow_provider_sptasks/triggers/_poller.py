@@ -14,9 +14,9 @@ import contextvars
 import logging
 import math
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -43,12 +43,9 @@ SETTINGS_REFRESH_SECONDS = 300.0
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, Poller]] = WeakKeyDictionary()
 
 
-@asynccontextmanager
-async def subscribe(
-    sailpoint_conn_id: str, api_version: str | None, interval: float
-) -> AsyncIterator[Subscription]:
+async def subscribe(sailpoint_conn_id: str, api_version: str | None, interval: float) -> Subscription:
     """
-    Subscribe to the poller of a connection's tenant; made if there is none.
+    Subscribe to the poller of a connection's tenant, made if there is none; to be used as a context manager.
 
     :param sailpoint_conn_id: the Airflow connection
     :param api_version: the API version; ``None`` for the connection's
@@ -64,11 +61,7 @@ async def subscribe(
         poller = pollers[key] = Poller(key, hook, pollers)
     else:
         poller.use(hook)
-    subscription = poller.open(interval, (sailpoint_conn_id, api_version))
-    try:
-        yield subscription
-    finally:
-        subscription.close()
+    return poller.open(interval, (sailpoint_conn_id, api_version))
 
 
 class Poller:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from airflow_provider_sptasks.client.errors import SailPointError
 from airflow_provider_sptasks.waiting.queries import Answers, Query
@@ -35,6 +35,8 @@ class Update:
 class Subscription:
     """
     What one trigger wants to know. Made by :func:`~airflow_provider_sptasks.triggers._poller.subscribe`.
+
+    Leaving its context closes it. There may be ten thousand, so each holds as little as it can.
 
     :param poller: who asks
     :param interval: maximum seconds between two polls of a query
@@ -80,26 +82,40 @@ class Subscription:
                 self._watched[query] = now
                 self._poller.add(self, query)
 
-    async def update(self) -> Update:
-        """
-        Wait for an update.
+    def __enter__(self) -> Self:
+        return self
 
-        :raises SailPointError: the tenant refuses, and goes on to do so
-        :raises ConnectionChangedError: the connection leads to another tenant now
-        """
-        while self._update is None and self._error is None:
-            self._future = asyncio.get_running_loop().create_future()
-            await self._future
-        if self._error is not None:
-            raise self._error
-        update, self._update = self._update, None
-        assert update is not None  # noqa: S101 - for mypy: the loop saw to it
-        return update
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Get no answers any more."""
         self.watch(())
         self._poller.close_subscription(self)
+
+    async def update(self, seconds: float | None = None) -> Update | None:
+        """
+        Wait for an update.
+
+        :param seconds: for how long; ``None`` for as long as it takes
+        :return: ``None`` where none came in time
+        :raises SailPointError: the tenant refuses, and goes on to do so
+        :raises ConnectionChangedError: the connection leads to another tenant now
+        """
+        while self._update is None and self._error is None:
+            self._future = asyncio.get_running_loop().create_future()
+            if seconds is None:
+                await self._future
+                continue
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._future
+            except TimeoutError:
+                return None
+        if self._error is not None:
+            raise self._error
+        update, self._update = self._update, None
+        return update
 
     def is_new(self, query: Query, asked_at: float) -> bool:
         """

@@ -35,8 +35,8 @@ class SailPointAggregationCompletedTrigger(BaseEventTrigger):
     Fires an event whenever aggregations have completed, together with all its like in the same triggerer.
 
     An event has all that one poll found: ``{"aggregations": [...]}``, oldest completion first, each as
-    :meth:`~airflow_provider_sptasks.client.models.TaskStatus.to_json` gives it. What had completed before the
-    first poll is left out. Errors of the tenant or the network make no event: they are logged by the
+    :class:`~airflow_provider_sptasks.client.TaskStatusDict`. What had completed before the first poll is left
+    out. Errors of the tenant or the network make no event: they are logged by the
     triggerer and waited out.
 
     From Airflow 3.3 on all watchers of a connection share their polls, and each remembers in the state store
@@ -56,7 +56,8 @@ class SailPointAggregationCompletedTrigger(BaseEventTrigger):
     :param api_version: the API version; ``None`` for the connection's
     :param poke_interval: maximum seconds between two polls
     :param version: which form the arguments have
-    :param unknown: arguments of another version
+    :param unknown: arguments of another version, as after a downgrade: ignored and logged, where a
+        ``TypeError`` would be raised again at each start of the triggerer
     """
 
     def __init__(
@@ -100,13 +101,13 @@ class SailPointAggregationCompletedTrigger(BaseEventTrigger):
         )
 
     def shared_stream_key(self) -> Hashable:
-        """Share polls with all watchers of the same connection and API version."""
+        """Return what watchers of the same connection and API version have in common: they share polls."""
         return (type(self).__name__, self.sailpoint_conn_id, self.api_version)
 
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
         """
-        Make what polls for all that share it.
+        Return what polls for all that share it.
 
         :param kwargs: the arguments of one of them
         """
@@ -142,7 +143,7 @@ class SailPointAggregationCompletedTrigger(BaseEventTrigger):
                 feed.unsubscribe(watcher)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll for this watcher alone: if Airflow doesn't share streams, before 3.3."""
+        """Yield events, polling for this watcher alone: if Airflow doesn't share streams, before 3.3."""
         from airflow_provider_sptasks.triggers._feed import Feed
 
         feed = Feed(self.sailpoint_conn_id, self.api_version)

@@ -38,7 +38,8 @@ class SailPointTaskTrigger(SensorTrigger):
     :param do_xcom_push: whether the Airflow task's result is wanted as an XCom then
     :param starts_here: whether the Airflow task starts in the triggerer
     :param version: which form the arguments have
-    :param unknown: arguments of another version, which hand the sensor back to a worker
+    :param unknown: arguments of another version, as after an upgrade: they hand the sensor back to a worker,
+        where a ``TypeError`` would fail it
     """
 
     own_arguments = ("task_status_id", "accepted_statuses", "not_found_grace", "waiting_since")
@@ -106,7 +107,8 @@ class SailPointAggregationTrigger(SensorTrigger):
     :param do_xcom_push: whether the Airflow task's result is wanted as an XCom then
     :param starts_here: whether the Airflow task starts in the triggerer
     :param version: which form the arguments have
-    :param unknown: arguments of another version, which hand the sensor back to a worker
+    :param unknown: arguments of another version, as after an upgrade: they hand the sensor back to a worker,
+        where a ``TypeError`` would fail it
     """
 
     own_arguments = (

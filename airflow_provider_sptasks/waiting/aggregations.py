@@ -30,7 +30,7 @@ KINDS = (*(kind.value for kind in TaskKind if kind is not TaskKind.OTHER), ANY_K
 IF_FAILED = ("fail", "wait_for_next")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AggregationWait:
     """
     Aggregations that are waited for: over when that of each source has ended, or one as it should not.

@@ -37,7 +37,7 @@ class ProgressLogger:
     log: Any
     clock: Callable[[], float] = time.monotonic
     _logged: dict[str, _Logged] = field(default_factory=dict)
-    _notes: set[str] = field(default_factory=set)
+    _notes: frozenset[str] = frozenset()
     _begun: bool = False
     _is_out: bool = False
 
@@ -85,7 +85,7 @@ class ProgressLogger:
             )
         for note in notes:
             if note not in self._notes:
-                self._notes.add(note)
+                self._notes |= {note}
                 self.log.info("%s", note)
 
     def _status(self, status: TaskStatus) -> None:

@@ -83,7 +83,9 @@ class TaskQuery(Query):
     key: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", self.task_status_id.casefold())
+        key = self.task_status_id.casefold()
+        # Mostly that is the same text: ten thousand waits need not hold it twice.
+        object.__setattr__(self, "key", self.task_status_id if key == self.task_status_id else key)
 
     @classmethod
     def ask(cls, clients: Clients, queries: Sequence[Self]) -> Mapping[Self, TaskStatus | None]:
@@ -110,7 +112,9 @@ class TaskLookup(Query):
     key: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", self.task_status_id.casefold())
+        key = self.task_status_id.casefold()
+        # Mostly that is the same text: ten thousand waits need not hold it twice.
+        object.__setattr__(self, "key", self.task_status_id if key == self.task_status_id else key)
 
     @classmethod
     def ask(cls, clients: Clients, queries: Sequence[Self]) -> Mapping[Self, TaskStatus | None]:

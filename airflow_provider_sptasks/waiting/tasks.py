@@ -24,7 +24,7 @@ from airflow_provider_sptasks.waiting.verdict import Verdict
 EMPTY = "task_status_id is an empty list. Give one id at least."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TaskWait:
     """
     Tasks that are waited for: over when all of them have ended, or one with a status that isn't accepted.

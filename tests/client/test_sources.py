@@ -269,6 +269,18 @@ class TestArguments:
             ({"kind": "everything"}, "'everything' is not a valid TaskKind"),
             ({"kind": "uncorrelated_accounts"}, "file is missing"),
             ({"kind": "entitlements", "disable_optimization": True}, "disable_optimization is for accounts"),
+            ({"object_type": "group", "file": __file__}, "object_type is for entitlements, not for accounts"),
+            ({"kind": "entitlements", "object_type": "group"}, "give file as well"),
+            ({"kind": "ai_agents"}, "dataset_ids is missing"),
+            ({"kind": "datasets"}, "dataset_ids is missing"),
+            (
+                {"kind": "datasets", "dataset_ids": ["a", "b"]},
+                "has 2 ids, and datasets are aggregated one by",
+            ),
+            ({"kind": "datasets", "dataset_ids": ["../b"]}, "is not an id"),
+            ({"kind": "datasets", "dataset_ids": "a"}, "dataset_ids is one string"),
+            ({"dataset_ids": ["a"]}, "dataset_ids is for ai_agents and datasets, not for accounts"),
+            ({"kind": "ai_agents", "dataset_ids": ["a"], "file": __file__}, "file is for accounts and"),
         ],
     )
     def test_that_can_not_be_right(

@@ -22,6 +22,7 @@ from airflow_provider_sptasks.client.errors import (
     UploadError,
 )
 from airflow_provider_sptasks.client.intent import Intent, Outcome, StartResult
+from airflow_provider_sptasks.client.start_options import StartOptions
 from airflow_provider_sptasks.client.starting import IfRunning, Starter, clear_record
 from airflow_provider_sptasks.emulator import Emulator, LoggedRequest
 from tests.client.conftest import Connect, api_requests
@@ -54,8 +55,7 @@ def start(connect: Connect, emulator: Emulator, notes: list[Intent | None]) -> S
         given: dict[str, Any] = {
             "source_id": SOURCE,
             "kind": TaskKind.ACCOUNTS,
-            "file": None,
-            "disable_optimization": False,
+            "options": StartOptions(),
             "if_running": IfRunning.WAIT,
             "deadline": time.monotonic() + kwargs.pop("patience", 20),
             "stop": threading.Event(),
@@ -112,6 +112,23 @@ class TestOnce:
         taken = fault.get("kind") in ("drop_after", "truncate")
         assert outcome.result is (StartResult.FOUND if taken else StartResult.STARTED)
         assert len(posts(emulator)) == (1 if taken else 2)
+
+
+@pytest.mark.parametrize("name", ["AI Agent Aggregation - Bots", "Machine Identity Aggregation"])
+def test_agents_whose_answer_is_lost_are_found_by_either_name(
+    start: Start, emulator: Emulator, name: str
+) -> None:
+    emulator.fail(kind="drop_after", method="POST", times=1)
+    options = StartOptions(dataset_ids=("source:one",))
+    # A note is made once the answer is lost, too, before the tenant is asked what it launched.
+    outcome = start(kind=TaskKind.AI_AGENTS, options=options, note=lambda _: rename(emulator, name)).run()
+    assert started(emulator) == [outcome.task_status_id]
+    assert (outcome.result, outcome.is_own, len(posts(emulator))) == (StartResult.FOUND, True, 1)
+
+
+def rename(emulator: Emulator, name: str) -> None:
+    for task in emulator.started:
+        emulator.override_task(task.id, uniqueName=name, taskDefinitionSummary=None)
 
 
 def test_the_note_is_made_before_anything_is_sent(start: Start, emulator: Emulator) -> None:
@@ -229,7 +246,7 @@ class TestWhileAnotherRuns:
         add(emulator, launched=-60, duration=None)
         emulator.fail(200, path="/task-status/v1", body=b"[]")
         with pytest.raises(TimeoutError):
-            start(patience=0.5).run()
+            start(patience=2.0).run()
         assert len(posts(emulator)) > 1
         assert started(emulator) == []
 
@@ -300,7 +317,7 @@ class TestFailures:
         self, start: Start, emulator: Emulator, notes: list[Intent | None], tmp_path: Path
     ) -> None:
         with pytest.raises(UploadError):
-            start(file=str(tmp_path / "none.csv")).run()
+            start(options=StartOptions(str(tmp_path / "none.csv"))).run()
         assert notes[-1] is None
         assert posts(emulator) == []
 
@@ -322,7 +339,7 @@ class TestFailures:
     def test_what_does_not_pass(self, start: Start, emulator: Emulator) -> None:
         emulator.fail(503, method="GET")
         with pytest.raises(ServerError):
-            start(patience=0.5).run()
+            start(patience=2.0).run()
         assert posts(emulator) == []
 
     def test_stopped(self, start: Start, emulator: Emulator) -> None:

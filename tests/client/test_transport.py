@@ -127,7 +127,7 @@ class TestTime:
         patient, hasty = connect(), connect(timeout=0.1, retry=ONCE)
         thread = threading.Thread(target=lambda: patient.count_pending())
         thread.start()
-        while not patient.transport._auth._cache.lock._lock.locked():
+        while not patient.transport._auth._cache.lock.locked():
             time.sleep(0.001)
         with pytest.raises(NotSentError, match=r"has not got an access token within 0\.1 s"):
             hasty.count_pending()

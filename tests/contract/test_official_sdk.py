@@ -3,6 +3,7 @@ SailPoint's official SDK, unchanged, drives the emulator, and reads what our cli
 
 It is the emulator's witness: what the SDK takes for a tenant is close enough to one. It runs in virtual
 environments of its own, in one process for each API version, all at once since it takes seconds to import.
+So does the one for TypeScript, where there is Node.js.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -25,14 +27,48 @@ from airflow_provider_sptasks.client.errors import BadRequestError, NotFoundErro
 from airflow_provider_sptasks.emulator import Emulator, LoggedRequest
 
 HERE = Path(__file__).parent
-SDK1, SDK2 = "SAILPOINT_SDK1_PYTHON", "SAILPOINT_SDK2_PYTHON"
-# The variable that leads to the SDK that has the version, and what the version has.
-VERSIONS: Mapping[str, tuple[str, list[str]]] = {
-    "beta": (SDK1, ["pending_endpoint"]),
-    "v2024": (SDK1, ["pending_endpoint"]),
-    "v2025": (SDK1, ["pending_endpoint", "lists_pending"]),
-    "v2026": (SDK1, ["lists_pending"]),
-    "v1": (SDK2, ["lists_pending"]),
+
+
+@dataclass(frozen=True)
+class Sdk:
+    """
+    A release of SailPoint's SDK, as it drives one version of the API.
+
+    :param version: the API version
+    :param variable: the environment variable that leads to it
+    :param has: what the version has
+    :param answers_nulls: whether it reads an answer whose ``modified`` is null
+    """
+
+    version: str
+    variable: str
+    has: tuple[str, ...]
+    answers_nulls: bool = True
+
+    @property
+    def errors(self) -> Mapping[int, str]:
+        """What its errors are called."""
+        if self.variable == TYPESCRIPT:
+            return {400: "AxiosError", 404: "AxiosError"}
+        return {400: "BadRequestException", 404: "NotFoundException"}
+
+    def command(self, environment: dict[str, str]) -> list[str]:
+        """Return what runs its driver, and complete the environment for it."""
+        if self.variable == TYPESCRIPT:
+            environment["NODE_PATH"] = os.environ[TYPESCRIPT]
+            return ["node", str(HERE / "typescript" / "drive_sdk.js")]
+        return [os.environ[self.variable], str(HERE / "drive_sdk.py")]
+
+
+SDK1, SDK2, TYPESCRIPT = "SAILPOINT_SDK1_PYTHON", "SAILPOINT_SDK2_PYTHON", "SAILPOINT_SDK_NODE_MODULES"
+SDKS: Mapping[str, Sdk] = {
+    "beta": Sdk("beta", SDK1, ("pending_endpoint",), answers_nulls=False),
+    "v2024": Sdk("v2024", SDK1, ("pending_endpoint",), answers_nulls=False),
+    "v2025": Sdk("v2025", SDK1, ("pending_endpoint", "lists_pending"), answers_nulls=False),
+    "v2026": Sdk("v2026", SDK1, ("lists_pending",), answers_nulls=False),
+    "v1": Sdk("v1", SDK2, ("lists_pending",)),
+    "beta in TypeScript": Sdk("beta", TYPESCRIPT, ("pending_endpoint",)),
+    "v2024 in TypeScript": Sdk("v2024", TYPESCRIPT, ("pending_endpoint",)),
 }
 IDS = {
     name: letter * 32
@@ -53,7 +89,7 @@ MOMENT = datetime(2024, 5, 17, 19, 33, 16, 470_000, tzinfo=UTC)
 class Witness:
     """What the SDK read of a tenant, the requests by which it did, and our client of the same tenant."""
 
-    version: str
+    sdk: Sdk
     seen: dict[str, Any]
     requests: tuple[LoggedRequest, ...]
     tenant: Emulator
@@ -61,7 +97,7 @@ class Witness:
     sparse: TaskStatusClient
 
     def has(self, what: str) -> bool:
-        return what in VERSIONS[self.version][1]
+        return what in self.sdk.has
 
     def get(self, name: str) -> dict[str, Any]:
         return ours(self.client.get(IDS[name]))
@@ -91,24 +127,24 @@ def fill(tenant: Emulator, sparse: Emulator) -> None:
     sparse.add_task(IDS["sparse"], launched=-100, duration=None, fields=nothing)
 
 
-def drive(version: str, tenant: Emulator, sparse: Emulator) -> dict[str, Any]:
-    variable, has = VERSIONS[version]
+def drive(sdk: Sdk, tenant: Emulator, sparse: Emulator) -> dict[str, Any]:
     given = {
-        "version": version,
-        "has": has,
+        "version": sdk.version,
+        "has": sdk.has,
         "ids": IDS,
         "tenant": connection(tenant),
         "sparse_tenant": connection(sparse),
     }
     # Nothing of this environment's packages, and no configuration of another SDK.
     kept = ("PATH", "HOME", "SYSTEMROOT", "TEMP")
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
     finished = subprocess.run(
-        [os.environ[variable], str(HERE / "drive_sdk.py")],
+        sdk.command(environment),
         input=json.dumps(given),
         capture_output=True,
         text=True,
         cwd=HERE,
-        env={name: os.environ[name] for name in kept if name in os.environ},
+        env=environment,
         timeout=240,
     )
     assert finished.returncode == 0, finished.stderr
@@ -120,28 +156,26 @@ def drive(version: str, tenant: Emulator, sparse: Emulator) -> dict[str, Any]:
 def runs() -> Iterator[dict[str, Future[Witness]]]:
     """What the SDK says of each version that there is an environment for."""
 
-    def run(version: str) -> Witness:
+    def run(sdk: Sdk) -> Witness:
         tenant, sparse = (stack.enter_context(Emulator(rate_limit=None)) for _ in range(2))
         fill(tenant, sparse)
-        seen = drive(version, tenant, sparse)
+        seen = drive(sdk, tenant, sparse)
         requests = tenant.requests
-        client, other = (stack.enter_context(client_of(each, version)) for each in (tenant, sparse))
-        return Witness(version, seen, requests, tenant, client, other)
+        client, other = (stack.enter_context(client_of(each, sdk.version)) for each in (tenant, sparse))
+        return Witness(sdk, seen, requests, tenant, client, other)
 
     with ExitStack() as stack, ThreadPoolExecutor() as pool:
-        yield {
-            version: pool.submit(run, version)
-            for version, (variable, _) in VERSIONS.items()
-            if os.environ.get(variable)
-        }
+        yield {name: pool.submit(run, sdk) for name, sdk in SDKS.items() if os.environ.get(sdk.variable)}
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture(params=SDKS)
 def witness(request: pytest.FixtureRequest, runs: dict[str, Future[Witness]]) -> Witness:
-    version: str = request.param
-    if version not in runs:
-        pytest.skip(f"{VERSIONS[version][0]} is not set: `make test` makes the environment of the SDK")
-    return runs[version].result()
+    name: str = request.param
+    if name not in runs:
+        variable = SDKS[name].variable
+        node = "" if variable != TYPESCRIPT or which("npm") else ", but THERE IS NO NODE.JS HERE"
+        pytest.skip(f"{variable} is not set: `make test` makes the environment of the SDK{node}")
+    return runs[name].result()
 
 
 def ours(task: TaskStatus) -> dict[str, Any]:
@@ -172,7 +206,10 @@ def test_get(witness: Witness, name: str) -> None:
 def test_get_an_unknown_one(witness: Witness) -> None:
     with pytest.raises(NotFoundError) as caught:
         witness.client.get(IDS["unknown"])
-    assert witness.seen["unknown"] == {"error": "NotFoundException", "status": caught.value.status}
+    assert witness.seen["unknown"] == {
+        "error": witness.sdk.errors[404],
+        "status": caught.value.status,
+    }
 
 
 def test_list(witness: Witness) -> None:
@@ -200,7 +237,10 @@ def test_filters(witness: Witness) -> None:
 def test_a_bad_filter(witness: Witness) -> None:
     with pytest.raises(BadRequestError) as caught:
         list(witness.client.list(filters='progress eq "x"'))
-    assert witness.seen["bad_filter"] == {"error": "BadRequestException", "status": caught.value.status}
+    assert witness.seen["bad_filter"] == {
+        "error": witness.sdk.errors[400],
+        "status": caught.value.status,
+    }
 
 
 def test_pending(witness: Witness) -> None:
@@ -232,11 +272,11 @@ def test_ours_clears_with_the_same_request(witness: Witness) -> None:
 
 
 def test_a_real_answer_with_nulls(witness: Witness) -> None:
-    """``modified`` is null in real answers: the SDK reads that from release 2 on, our client always does."""
+    """``modified`` is null in real answers: the SDK for Python reads that from release 2 on."""
     task = witness.sparse.get(IDS["sparse"])
     assert not task.is_complete
     assert (task.raw["modified"], task.source_id) == (None, task.raw["attributes"]["appId"])
-    if VERSIONS[witness.version][0] == SDK2:
+    if witness.sdk.answers_nulls:
         assert theirs(witness.seen["sparse"]["read"]) == ours(task)
     else:
         assert witness.seen["sparse"] == {"error": "ValidationError", "status": None}

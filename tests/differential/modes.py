@@ -89,9 +89,11 @@ class Sensor:
         if not self._task.done():
             return WAITS
         try:
-            _wait, verdict, answers = self._task.result()
+            ended = self._task.result()
         except (SailPointTaskNotFoundError, SailPointSourceNotFoundError):
             return NOT_FOUND
+        assert ended is not None, "the connection leads to the same tenant all the time"
+        _wait, verdict, answers = ended
         event = json.loads(json.dumps(seen_event(self.wait, answers)))
         on_worker = self.wait.judge(answers_in(event, self.wait), world.now)
         assert _spelled(on_worker) == _spelled(verdict), "the worker that is resumed must judge the same"

@@ -110,7 +110,7 @@ class History:
         """Let a subscription be refused, and a sensor come to the same task before that is closed."""
         record = self._world.add(self._world.sources[0])
         await poll_now(self._sensors, self._bystanders)
-        subscription = await self._stack.enter_async_context(subscribe(CONN_ID, self._version, 3_600.0))
+        subscription = self._stack.enter_context(await subscribe(CONN_ID, self._version, 3_600.0))
         self._bystanders.append(subscription)
         self.emulator.fail(403, path="*task-status*")
         with mock.patch.object(_queue, "REFUSAL_SECONDS", 0.0), suppress(ForbiddenError):

@@ -220,6 +220,12 @@ class TestOutcomes:
         tenant.add_source("Active Directory", SOURCE, duration=None)
         assert [run(mode=mode, wait_for_completion=False)] == started(tenant)
 
+    @pytest.mark.parametrize("kind", ["ai_agents", "datasets"])
+    def test_from_datasets(self, tenant: Emulator, source: str, mode: str, kind: str) -> None:
+        status = run(mode=mode, kind=kind, dataset_ids="source:one")
+        (started,) = tenant.started
+        assert (status["id"], status["kind"], started.kind) == (started.id, kind, kind)
+
     @pytest.mark.parametrize("kind", ["accounts", "entitlements", "uncorrelated_accounts"])
     def test_every_kind_with_a_file(self, tenant: Emulator, tmp_path: Path, mode: str, kind: str) -> None:
         tenant.add_source("HR", SOURCE, duration=0.2, delimited_file=True)
@@ -330,6 +336,10 @@ class TestRefusals:
             ({"source_name": " "}, "source_name"),
             ({"kind": "other"}, "kind 'other' is unknown"),
             ({"kind": "uncorrelated_accounts"}, "file is missing"),
+            ({"kind": "datasets"}, "dataset_ids is missing"),
+            ({"kind": "datasets", "dataset_ids": ["a b"]}, "dataset_ids 'a b' is not an id"),
+            ({"kind": "entitlements", "object_type": "group"}, "give file as well"),
+            ({"kind": "machine_identities"}, "kind 'machine_identities'"),
             ({"kind": "entitlements", "disable_optimization": True}, "disable_optimization is for accounts"),
             ({"disable_optimization": "yes"}, "neither True nor False"),
             ({"if_running": "hope"}, "if_running 'hope' is unknown"),

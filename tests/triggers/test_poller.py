@@ -78,6 +78,7 @@ class Watcher:
         async with asyncio.timeout(30):
             while not condition(self.answers):
                 update = await self.subscription.update()
+                assert update is not None
                 self.updates += 1
                 self.answers |= update.answers
                 if update.error is not None:
@@ -99,7 +100,7 @@ class Triggerer(AsyncExitStack):
         api_version: str | None = None,
         conn_id: str = CONN_ID,
     ) -> Watcher:
-        subscription = await self.enter_async_context(subscribe(conn_id, api_version, interval))
+        subscription = self.enter_context(await subscribe(conn_id, api_version, interval))
         return Watcher(subscription, queries)
 
 
@@ -305,7 +306,9 @@ class TestUpdates:
             await until(lambda: lists(tenant) > 5)
             assert not update.done()
             tenant.complete(query.task_status_id)
-            assert (await update).answers[query].is_complete
+            seen = await update
+            assert seen is not None
+            assert seen.answers[query].is_complete
 
         run(main)
 

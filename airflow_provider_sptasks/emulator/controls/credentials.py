@@ -49,6 +49,7 @@ class CredentialControls:
         :param level: the user's level, such as ``HELPDESK``.
         :param scopes: what it is granted.
         :param expires_in: the lifetime of its tokens in seconds.
+        :return: the credential.
         """
         credential = new_credential(
             client_id=client_id,

@@ -85,6 +85,7 @@ class RequestControls:
         :param body: the body of the answer instead of the usual one, for ``status`` and ``html``; a piece of
             it for ``endless``.
         :param size: of the body of ``gzip``, in bytes.
+        :return: the fault.
         """
         with self._state.lock:
             return self._state.faults.add(

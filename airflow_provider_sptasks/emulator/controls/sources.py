@@ -44,6 +44,7 @@ class SourceControls:
         :param retry_after: how many seconds after a ``TEMPERROR`` SailPoint launches it again, twice at most;
             never by default.
         :param fields: overrides of the source's JSON, as they are.
+        :return: the source.
         """
         with self._state.lock:
             tenant = self._state.tenant
@@ -86,6 +87,7 @@ class SourceControls:
         :param outcome: their ``completionStatus`` in the end, any text; of several each takes the next.
         :param retry_after: how many seconds after a ``TEMPERROR`` SailPoint launches it again, twice at most;
             never by default. The retry takes the next outcome.
+        :return: the schedule.
         """
         with self._state.lock:
             tenant = self._state.tenant

@@ -43,6 +43,8 @@ class TaskControls:
         :param completed_lead: how many seconds ``completed`` is set before ``completionStatus``.
         :param messages: what its messages say in the end; texts, or the JSON of messages.
         :param fields: overrides of its JSON, as they are.
+        :return: the task.
+        :raises ValueError: ``fields`` holds an ``id``.
         """
         if fields and "id" in fields:
             raise ValueError("fields: can't override the id; pass it as id")
