@@ -82,13 +82,13 @@ LAYERS = [
     ["operators._start"],
     ["operators.sailpoint", "assets"],
     # what the api-server shows
-    ["plugin"],
-    ["plugin.tasks"],
+    ["plugin.tasks", "plugin.snapshot"],
     ["plugin.history", "plugin.overview"],
     ["plugin.access", "plugin.connections", "plugin.gates", "plugin.changes"],
     ["plugin.watch"],
     ["plugin.page"],
     ["plugin.app"],
+    ["plugin"],
 ]
 MAX_LINES = 300
 # What is used in some files only. Files are paths in the package, and may be folders.

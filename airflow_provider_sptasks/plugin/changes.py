@@ -20,6 +20,7 @@ from airflow_provider_sptasks.client.errors import AmbiguousError, NotFoundError
 from airflow_provider_sptasks.client.intent import StartResult
 from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
 from airflow_provider_sptasks.client.retry import RetryPolicy
+from airflow_provider_sptasks.client.start_options import StartOptions
 from airflow_provider_sptasks.client.starting import IfRunning, Starter
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.operators._start_messages import blocked
@@ -116,8 +117,7 @@ def aggregate(hook: SailPointHook, source_id: str, kind: str) -> Change:
         hook.sources.with_retry(client.retry),
         source_id=source_id,
         kind=TaskKind(kind),
-        file=None,
-        disable_optimization=False,
+        options=StartOptions(),
         if_running=IfRunning.FAIL,
         deadline=time.monotonic() + TIMEOUT_SECONDS,
         stop=threading.Event(),

@@ -17,7 +17,8 @@ from airflow_provider_sptasks.plugin.access import User, dags_of, may
 from airflow_provider_sptasks.plugin.connections import Connections, connect
 from airflow_provider_sptasks.plugin.gates import Gate, Gates, gates_json, waiting_on
 from airflow_provider_sptasks.plugin.overview import epoch, history_json, pending_json, summary, task_json
-from airflow_provider_sptasks.plugin.watch import Snapshot, Watch, Watches
+from airflow_provider_sptasks.plugin.snapshot import Snapshot
+from airflow_provider_sptasks.plugin.watch import Watch, Watches
 
 T = TypeVar("T")
 
@@ -131,7 +132,7 @@ class Page:
 
     async def task(self, connection_id: str, task_id: str) -> dict[str, Any]:
         """
-        Describe one task, read anew.
+        Describe one task, as it is now.
 
         :param connection_id: the Airflow connection's id
         :param task_id: SailPoint's id of the task, checked

@@ -6,16 +6,16 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import islice
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_sptasks.client.client import TaskStatusClient
-from airflow_provider_sptasks.client.durations import Aggregated, usual_durations
+from airflow_provider_sptasks.client.durations import usual_durations
 from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
 from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE
 from airflow_provider_sptasks.client.models import TaskStatus
@@ -24,6 +24,7 @@ from airflow_provider_sptasks.client.stopping import StoppedError
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.plugin.history import TaskHistory
 from airflow_provider_sptasks.plugin.overview import failing_sources
+from airflow_provider_sptasks.plugin.snapshot import Outage, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -39,50 +40,6 @@ FIRST_WAIT_SECONDS, WAIT_SECONDS = 8.0, 1.0
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 60.0
 # An answer may need a place in the pace, a token, and itself.
 RETRY = RetryPolicy(deadline=20.0, max_attempts=1)
-
-
-@dataclass(frozen=True)
-class Outage:
-    """
-    Why the tenant's state isn't known.
-
-    :param message: what is wrong, for a person
-    :param is_refusal: whether trying again can't help
-    :param since: when it began, UTC
-    """
-
-    message: str
-    is_refusal: bool
-    since: datetime
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """
-    What was known of a tenant at a time.
-
-    :param pending: the pending tasks
-    :param ended: the tasks of the last days that have ended
-    :param usual: how long aggregations usually take
-    :param failing: the sources whose last run failed
-    :param version: changes whenever ``ended`` does
-    :param read_at: when the pending tasks were read, UTC; ``None`` before that
-    :param reaches_back_to: from when on all tasks are known
-    :param is_reading: whether older tasks are still being read
-    :param is_cut: whether there were too many
-    :param outage: why it is not newer
-    """
-
-    pending: tuple[TaskStatus, ...] = ()
-    ended: tuple[TaskStatus, ...] = ()
-    usual: Mapping[Aggregated, timedelta] = field(default_factory=dict)
-    failing: Sequence[str] = ()
-    version: str = ""
-    read_at: datetime | None = None
-    reaches_back_to: datetime | None = None
-    is_reading: bool = True
-    is_cut: bool = False
-    outage: Outage | None = None
 
 
 class Watch:

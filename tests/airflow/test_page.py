@@ -76,7 +76,7 @@ class Visit:
         assert handle is not None
         frame = handle.content_frame()
         assert frame is not None
-        frame.wait_for_selector("#summary:not(:text('Loading'))")
+        frame.wait_for_selector("#pending-section:visible, #notice:visible")
         return frame
 
 

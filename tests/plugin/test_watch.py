@@ -11,7 +11,8 @@ from airflow_provider_sptasks.client import pacing
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.plugin.connections import connect
-from airflow_provider_sptasks.plugin.watch import Snapshot, Watch, Watches
+from airflow_provider_sptasks.plugin.snapshot import Snapshot
+from airflow_provider_sptasks.plugin.watch import Watch, Watches
 from tests.conftest import CONNECTION
 
 
@@ -66,7 +67,7 @@ def test_ten_viewers_cost_what_one_costs(tenant: Emulator) -> None:
     assert minute(tenant, 10) <= 1.2 * one
 
 
-def test_nothing_is_read_while_nobody_watches(tenant: Emulator, time: Time) -> None:
+def test_nothing_is_read_unless_it_is_watched(tenant: Emulator, time: Time) -> None:
     time.after(0)
     before = api_requests(tenant)
     time.now += 3600
