@@ -146,5 +146,5 @@ def _answer(watch: Watch, change: Change) -> Response:
     answer: dict[str, Any] = {"result": change.result, "message": change.message}
     if change.task is not None:
         watch.take_in(change.task)
-        answer |= task_json(change.task, None)
+        answer |= task_json(change.task, attributes=False)
     return JSONResponse(answer, STATUSES[change.result])

@@ -45,7 +45,7 @@ class Gate:
     :param task_status_ids: the tasks that it waits for, by SailPoint's ids in one case
     :param sources: the sources that it waits for, by ids or names in one case
     :param kind: the kind of aggregations that it waits for; ``any`` for all
-    :param waits_for: the same for a person
+    :param waits_for: the same as it was given, templates too
     """
 
     dag_id: str
@@ -58,7 +58,7 @@ class Gate:
     task_status_ids: frozenset[str]
     sources: frozenset[str]
     kind: str
-    waits_for: str
+    waits_for: tuple[str, ...]
 
     @classmethod
     def of(
@@ -88,7 +88,7 @@ class Gate:
             task_status_ids=frozenset(each.casefold() for each in ids if not is_template(each)),
             sources=frozenset(each.casefold() for each in sources if not is_template(each)),
             kind=kind,
-            waits_for=", ".join([*sources, *(f"task {each}" for each in ids)]),
+            waits_for=(*sources, *ids),
         )
 
     def waits_on(self, task: TaskStatus) -> bool:
@@ -110,19 +110,21 @@ class Gate:
         return "/".join(quote(part, safe="") for part in parts)
 
 
-def gates_json(gates: Sequence[Gate]) -> list[dict[str, Any]]:
+def gates_json(gates: Sequence[Gate], tasks: Iterable[TaskStatus]) -> list[dict[str, Any]]:
     """
     Describe gates.
 
     :param gates: those that the user may see
+    :param tasks: tasks whose names are known
     """
+    names = {task.id.casefold(): name_of(task) for task in tasks}
     return [
         {
             "name": f"{gate.dag_id}.{gate.task_id}" + (f" [{gate.map_index}]" if gate.map_index >= 0 else ""),
             "path": gate.path,
             "state": gate.state,
             "since": epoch(gate.since),
-            "waits_for": gate.waits_for,
+            "waits_for": ", ".join(names.get(each.casefold(), each) for each in gate.waits_for),
         }
         for gate in gates
     ]

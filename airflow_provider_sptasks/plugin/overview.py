@@ -150,12 +150,13 @@ def _in_lanes(tasks: Iterable[TaskStatus]) -> Iterator[dict[str, Any]]:
         yield described
 
 
-def task_json(task: TaskStatus, source_page: str | None) -> dict[str, Any]:
+def task_json(task: TaskStatus, source_page: str | None = None, *, attributes: bool = True) -> dict[str, Any]:
     """
-    Describe one task in full.
+    Describe one task.
 
     :param task: as it was read
     :param source_page: the URL of its source's page in SailPoint's UI
+    :param attributes: whether what it has counted is wanted
     :return: a title, and facts: names with a string, or a time, or a link each
     """
     progress = [f"{task.percent_complete} %"] if task.percent_complete is not None else []
@@ -169,7 +170,7 @@ def task_json(task: TaskStatus, source_page: str | None) -> dict[str, Any]:
         "Launched by": task.launcher,
         "Description": task.description,
         "Task": task.id,
-        **{name: str(value) for name, value in task.attributes.items()},
+        **({name: str(value) for name, value in task.attributes.items()} if attributes else {}),
         "In SailPoint": {"href": source_page} if source_page else None,
     }
     return {"title": title(task), "facts": [[name, value] for name, value in facts.items() if value]}

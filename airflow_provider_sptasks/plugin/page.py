@@ -18,7 +18,7 @@ from airflow_provider_sptasks.plugin.connections import Connections, connect
 from airflow_provider_sptasks.plugin.gates import Gate, Gates, gates_json, waiting_on
 from airflow_provider_sptasks.plugin.overview import epoch, history_json, pending_json, summary, task_json
 from airflow_provider_sptasks.plugin.snapshot import Snapshot
-from airflow_provider_sptasks.plugin.watch import Watch, Watches
+from airflow_provider_sptasks.plugin.watch import SHARE_OF_LIMIT, Watch, Watches
 
 T = TypeVar("T")
 
@@ -37,12 +37,17 @@ class Page:
     What the routes share.
 
     :param connect: reads the connection with an id
+    :param share_of_limit: the part of SailPoint's limit that may be used up by watching a tenant
     """
 
-    def __init__(self, connect: Callable[[str], SailPointHook] = connect) -> None:
+    def __init__(
+        self,
+        connect: Callable[[str], SailPointHook] = connect,
+        share_of_limit: float = SHARE_OF_LIMIT,
+    ) -> None:
         self._connections = Connections()
         self._gates = Gates()
-        self._watches = Watches(connect)
+        self._watches = Watches(connect, share_of_limit)
         self._histories: dict[tuple[str, int], tuple[str, bytes]] = {}
         # Airflow's own requests must not wait for tenants, nor for each other here.
         self._database = ThreadPoolExecutor(2, thread_name_prefix="sailpoint-page-database")
@@ -96,7 +101,7 @@ class Page:
             "version": snapshot.version,
             "summary": summary(tasks, snapshot.failing, len(gates)),
             "tasks": [{**task, "gates": waiting.get(task["id"], [])} for task in tasks],
-            "gates": gates_json(gates),
+            "gates": gates_json(gates, snapshot.pending),
             "outage": outage and {**vars(outage), "since": epoch(outage.since)},
         }
 
@@ -112,7 +117,10 @@ class Page:
         :param connection_id: the Airflow connection's id
         :param hours: in that many hours until now
         """
-        snapshot = (await self.watch(connection_id)).snapshot
+        watch = await self.watch(connection_id)
+        snapshot = watch.snapshot
+        if snapshot.is_reading and not snapshot.ended:
+            snapshot = await watch.watch()  # the first page is about to come
         return await _in(self._database, lambda: self._history(connection_id, snapshot, hours))
 
     def _history(self, connection_id: str, snapshot: Snapshot, hours: int) -> bytes:

@@ -36,7 +36,7 @@ MAX_PAGES = 40
 # After this nothing is read any more: the page asks every few seconds while it is seen.
 UNWATCHED_SECONDS = 20.0
 # How long an answer to the page may wait for the tenant, with nothing to show and with older data.
-FIRST_WAIT_SECONDS, WAIT_SECONDS = 8.0, 1.0
+FIRST_WAIT_SECONDS, WAIT_SECONDS, STEP_SECONDS = 8.0, 0.3, 0.02
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 60.0
 # An answer may need a place in the pace, a token, and itself.
 RETRY = RetryPolicy(deadline=20.0, max_attempts=1)
@@ -95,10 +95,15 @@ class Watch:
             self._work = self._executor.submit(self._read)
         if self._work is not None and not self._work.done():
             is_first = self.snapshot.read_at is None and self.snapshot.outage is None
-            await asyncio.wait(
-                [asyncio.wrap_future(self._work)], timeout=FIRST_WAIT_SECONDS if is_first else WAIT_SECONDS
-            )
+            await self._changed(self._work, FIRST_WAIT_SECONDS if is_first else WAIT_SECONDS)
         return self.snapshot
+
+    async def _changed(self, work: Future[None], seconds: float) -> None:
+        """Wait until something was read: the whole of it may take a minute."""
+        before = self.snapshot
+        deadline = time.monotonic() + seconds
+        while not work.done() and self.snapshot is before and time.monotonic() < deadline:
+            await asyncio.sleep(STEP_SECONDS)
 
     def _is_due(self) -> bool:
         now = self._clock()
@@ -252,13 +257,17 @@ class Watches:
     The watches of a process, by the connections' ids.
 
     :param connect: reads the connection with an id
+    :param share_of_limit: the part of SailPoint's limit that each may use up
     """
 
     # One that was not watched for that long is forgotten, with all that it knows.
     KEPT_SECONDS = 1800.0
 
-    def __init__(self, connect: Callable[[str], SailPointHook]) -> None:
+    def __init__(
+        self, connect: Callable[[str], SailPointHook], share_of_limit: float = SHARE_OF_LIMIT
+    ) -> None:
         self._connect = connect
+        self._share = share_of_limit
         self._watches: dict[str, Watch] = {}
 
     def of(self, connection_id: str) -> Watch:
@@ -272,5 +281,7 @@ class Watches:
             if key != connection_id and now - watch.watched_at > self.KEPT_SECONDS:
                 self._watches.pop(key).close()
         if connection_id not in self._watches:
-            self._watches[connection_id] = Watch(lambda: self._connect(connection_id))
+            self._watches[connection_id] = Watch(
+                lambda: self._connect(connection_id), share_of_limit=self._share
+            )
         return self._watches[connection_id]

@@ -83,11 +83,11 @@ def page(airflow_database: None, emulator: Emulator) -> Iterator[Client]:
         }
         root = FastAPI()
         root.mount(f"{ROOT_PATH}/sailpoint", build())
-        with _served(root) as url:
+        with Served(root) as url:
             yield Client(f"{url}{ROOT_PATH}/sailpoint/page/", tokens)
 
 
-class _served:  # noqa: N801 - used as a function
+class Served:
     """A server with an application, in a thread."""
 
     def __init__(self, app: Any) -> None:

@@ -46,7 +46,14 @@ def test_the_connection_is_the_default_one_where_none_is_named() -> None:
 
 def test_links_lead_to_airflows_own_pages() -> None:
     path = "dags/dag/runs/manual__2026-05-04T03%3A00%3A00%2B00%3A00/tasks/gate"
-    assert [each["path"] for each in gates_json([gate(), gate(map_index=3)])] == [path, f"{path}/mapped/3"]
-    (described,) = gates_json([gate(task_status_id=["a", "b"], source_name="Workday")])
-    assert described["waits_for"] == "Workday, task a, task b"
+    assert [each["path"] for each in gates_json([gate(), gate(map_index=3)], [])] == [
+        path,
+        f"{path}/mapped/3",
+    ]
+
+
+def test_what_it_waits_for_is_named() -> None:
+    waiting = gate(task_status_id=["TASK1", "b"], source_name=["SAP", "{{ params.x }}"])
+    (described,) = gates_json([waiting], [task(1, 1)])
+    assert described["waits_for"] == "SAP, {{ params.x }}, Workday, b"
     assert described["name"] == "dag.gate"

@@ -92,6 +92,18 @@ def test_reading_stops_when_the_page_is_closed(tenant: Emulator, time: Time) -> 
     assert len(time.watch.snapshot.ended) == 600
 
 
+def test_what_runs_is_shown_before_the_rest_is_read(tenant: Emulator) -> None:
+    """At a twentieth of the limit, thousands of tasks take most of a minute."""
+    tenant.add_task(duration=None)
+    for number in range(2_000):
+        tenant.add_task(source=f"Source {number % 7}", launched=-60.0 * number - 60, duration=30)
+    watch = Watch(lambda: connect("sailpoint_default"))
+    snapshot = asyncio.run(watch.watch())
+    watch.close()
+    assert len(snapshot.pending) == 1
+    assert snapshot.is_reading
+
+
 def test_what_has_ended_is_read_once(tenant: Emulator, time: Time) -> None:
     task = tenant.add_task(source="Workday", duration=None)
     assert [each.id for each in time.after(0).pending] == [task.id]

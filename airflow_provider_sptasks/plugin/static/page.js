@@ -54,7 +54,7 @@ function duration(ms) {
 }
 
 function clock(ms, options = { dateStyle: "short", timeStyle: "medium" }) {
-  return new Intl.DateTimeFormat("sv", { ...options, timeZone: timeZone() }).format(ms);
+  return new Intl.DateTimeFormat(options.timeStyle === "medium" ? "sv" : "en-GB", { ...options, timeZone: timeZone() }).format(ms);
 }
 
 function ago(ms) {
@@ -124,7 +124,7 @@ async function refresh() {
   clearTimeout(timer);
   if (document.hidden || !$("connection").value) return;
   const mine = ++generation, hours = $("hours").value;
-  let wait = REFRESH;
+  let wait = past?.is_reading ? 2000 : REFRESH;
   try {
     const newer = await ask("overview");
     if (mine !== generation) return;
@@ -181,10 +181,9 @@ function notify() {
   if (problem) notes.push(problem);
   else if (outage) notes.push(`${outage.message} (since ${clock(outage.since)})`);
   if (notes.length && overview?.read_at) notes.push(`What is shown is of ${clock(overview.read_at)}.`);
-  const isOld = notes.length > 0;
   if (past?.is_cut) notes.push(`There are too many tasks to show those before ${clock(past.reaches_back_to)}.`);
   $("notice").hidden = !notes.length;
-  set($("notice"), [notes.join(" ")], isOld ? "" : "warn");
+  set($("notice"), [notes.join(" ")], problem || outage ? "" : "warn");
 }
 
 function tick() {
@@ -202,7 +201,7 @@ function pendingCells(task, gates, change) {
   return [
     ["", task.name], ["narrow", task.kind], ["", ["span", { class: `badge ${task.state}` }, STATES[task.state]]],
     ["narrow", ...(task.percent == null ? [task.progress ?? ""] : [bar, `${task.percent} %`])], ["narrow", age ? duration(age) : ""],
-    ["", usual ? `${duration(usual)}${left}` : "not known"], ["", ...waits], ["", task.launcher ?? ""],
+    ["", usual ? `${duration(usual)}${left}` : "not known"], ["gates", ...waits],
     ["actions", button("details", task.id, "Details", `Details of ${task.name}`), ...(change ? [clear] : [])],
   ];
 }
@@ -269,7 +268,7 @@ function timeline(pending, runs, sources) {
       ["svg", { role: "img", "aria-label": label, viewBox: `0 0 ${width} 22`, preserveAspectRatio: "none", "data-name": name },
         ...Object.entries(paths).filter(([, d]) => d).map(([look, d]) => ["path", { class: look, d }])]];
   });
-  const format = $("hours").value === "24" ? { timeStyle: "short" } : { month: "short", day: "numeric" };
+  const format = { timeStyle: "short", ...($("hours").value !== "24" && { dateStyle: "medium" }) };
   const ticks = [0, 1, 2, 3, 4, 5].map((n) => ["text", { x: (n * width) / 6, y: 14 }, clock(from + (n * (to - from)) / 6, format)]);
   set(box, names.length ? [...rows, ["div", { class: "strip axis", "aria-hidden": "true" }, ["span", {}], ["svg", { viewBox: `0 0 ${width} 20` }, ...ticks]]] : []);
   note(box.nextElementSibling, names.length - limit, "timeline", !names.length);
@@ -336,7 +335,7 @@ function askToClear(id) {
   reading("Clear this task?", async () => {
     const { title, facts, message } = await ask(path, { dry_run: true });
     const more = [["Usually takes", usual ? duration(usual * 1000) : "not known"], ["Waits for it", gates.map((n) => overview.gates[n].name).join("\n")]];
-    return [`Clear ${title}?`, [list([...facts, ...more]), ["p", {}, message]], "Clear task", () => ask(path, { dry_run: false })];
+    return [`Clear ${title}?`, [list([...more, ...facts]), ["p", {}, message]], "Clear task", () => ask(path, { dry_run: false })];
   });
 }
 
