@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from airflow.sdk.bases.xcom import BaseXCom
@@ -55,6 +56,7 @@ class SensorTrigger(BaseTrigger):
     """
 
     own_arguments: ClassVar[tuple[str, ...]]
+    _unknown: Mapping[str, Any] = MappingProxyType({})
     _arguments: ClassVar[tuple[str, ...]] = (
         "sailpoint_conn_id",
         "api_version",
@@ -85,13 +87,14 @@ class SensorTrigger(BaseTrigger):
         self.do_xcom_push = do_xcom_push
         self.starts_here = starts_here
         self.version = version
-        self._unknown = dict(unknown)
+        if unknown:
+            self._unknown = dict(unknown)
         self._linked = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and the arguments that make it again: settings only, no secret."""
         arguments = {name: getattr(self, name) for name in (*self.own_arguments, *self._arguments)}
-        return f"{type(self).__module__}.{type(self).__qualname__}", arguments | self._unknown
+        return f"{type(self).__module__}.{type(self).__qualname__}", {**arguments, **self._unknown}
 
     @abstractmethod
     def _wait(self) -> Wait:
@@ -107,12 +110,10 @@ class SensorTrigger(BaseTrigger):
             yield TriggerEvent(poll_again("its arguments are of another version"))  # type: ignore[no-untyped-call]
             return
         try:
-            wait = self._wait()
             ends_here = await self._may_end_here()
             self._forget_other_tasks()
             progress = ProgressLogger(self.logger())  # all triggers' own: each one's would cost a kilobyte
-            progress.begin(wait.describe())
-            while (ended := await self._poll(wait, progress)) is None:
+            while (ended := await self._poll(self._wait(), progress)) is None:
                 pass  # with the tenant that the connection leads to now
             wait, verdict, answers = ended
         except SailPointTaskNotFoundError as error:
@@ -130,6 +131,7 @@ class SensorTrigger(BaseTrigger):
 
     async def _poll(self, wait: Wait, progress: ProgressLogger) -> tuple[Wait, Verdict, Answers] | None:
         """Wait until the verdict is final; ``None`` if the connection leads to another tenant now."""
+        progress.begin(wait.describe())
         try:
             with await subscribe(self.sailpoint_conn_id, self.api_version, self.poke_interval) as updates:
                 wait = wait.begun(datetime.now(UTC))
