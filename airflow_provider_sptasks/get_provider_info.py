@@ -37,7 +37,7 @@ def get_provider_info() -> dict[str, Any]:
                 "options": {
                     "page": {
                         "description": "Whether Airflow's UI has the page, from Airflow 3.1 on.",
-                        "version_added": "0.3.0",
+                        "version_added": "0.2.0",
                         "type": "boolean",
                         "example": None,
                         "default": "True",
@@ -46,7 +46,7 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Ids of connections, with commas between them, that the page offers "
                         "besides those in Airflow's database: it can't list those of the environment and of "
                         "secrets backends.",
-                        "version_added": "0.3.0",
+                        "version_added": "0.2.0",
                         "type": "string",
                         "example": "sailpoint_prod,sailpoint_test",
                         "default": "",
@@ -55,7 +55,7 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Who may read the page: connection for those who may see the "
                         "connection, view for all who may see the cluster's activity. Changing always needs "
                         "the right to edit the connection.",
-                        "version_added": "0.3.0",
+                        "version_added": "0.2.0",
                         "type": "string",
                         "example": "view",
                         "default": "connection",

@@ -167,9 +167,10 @@ class SailPointHook(BaseHook):
 
     def diagnosis(self, error: SailPointError) -> str:
         """
-        Say for a person what in the connection, or at the tenant, causes an error.
+        Say what in the connection, or at the tenant, causes an error.
 
         :param error: what reading tasks ended with
+        :return: the cause, for a person, and the error
         """
         settings = self.settings
         at_token_endpoint = (
