@@ -100,6 +100,8 @@ def _page(
             raise RuntimeError("Airflow's UI doesn't show the page.")
         frame.goto(f"{site.url}/sailpoint/page/?connection={connection}{query}")
         frame.wait_for_selector("#sources tbody tr, #sources-section .empty:has-text('No aggregation')")
+        if connection == "sailpoint_default":
+            frame.wait_for_selector("#summary:has-text('longer than usual')")
         yield page, frame
 
 

@@ -1,7 +1,7 @@
 // What runs at SailPoint, what failed, and what waits for it. No library, no build step.
 // What comes from a tenant is data: it is set as text, never as markup.
 
-const REFRESH = 5000, RETRY = 15000, ROWS = 40, MORE = 200, HOUR = 3600e3;
+const REFRESH = 5000, SOON = 2000, RETRY = 15000, ROWS = 40, MORE = 200, HOUR = 3600e3;
 const SVG = "http://www.w3.org/2000/svg";
 const FILTERS = ["connection", "hours", "q", "kind", "state"];
 const STATES = { queued: "queued", running: "running", late: "longer than usual", stuck: "stuck" };
@@ -124,7 +124,7 @@ async function refresh() {
   clearTimeout(timer);
   if (document.hidden || !$("connection").value) return;
   const mine = ++generation, hours = $("hours").value;
-  let wait = past?.is_reading ? 2000 : REFRESH;
+  let wait = RETRY;
   try {
     const newer = await ask("overview");
     if (mine !== generation) return;
@@ -135,10 +135,10 @@ async function refresh() {
       if (mine !== generation) return;
       [past, pastHours] = [ended, hours];
     }
+    wait = past.version === overview.version ? REFRESH : SOON;
   } catch (error) {
     if (mine !== generation) return;
     problem = error instanceof TypeError ? "Airflow's api-server doesn't answer." : error.message;
-    wait = RETRY;
   }
   render();
   timer = setTimeout(refresh, wait);
