@@ -7,7 +7,11 @@ PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
+<<<<<<< HEAD
 .PHONY: help demo screenshots test lint docs bench constraints release-check clean no-node
+=======
+.PHONY: help demo test test-lowest lint docs bench constraints release-check clean no-node
+>>>>>>> main
 
 # Without its bytecode cache Airflow starts three to four times slower.
 unexport PYTHONDONTWRITEBYTECODE
@@ -22,6 +26,7 @@ DOCS_INSTALLED := .venv/installed-docs-$(VERSION)
 RELEASE_INSTALLED := .venv/installed-release-$(VERSION)
 SDK1_INSTALLED := .venv-sdk1/installed-$(VERSION)
 SDK2_INSTALLED := .venv-sdk2/installed-$(VERSION)
+LOWEST_INSTALLED := .venv-lowest/installed-$(VERSION)
 # SailPoint's TypeScript SDK takes part where there is Node.js.
 NPM := $(shell command -v npm 2>/dev/null)
 NODE_SDK_INSTALLED := $(if $(NPM),.node-sdk/installed,no-node)
@@ -34,6 +39,7 @@ help:
 	@echo "              real Airflow, with no tenant"
 	@echo "              (KEEP=1 leaves it running, to look around in Airflow's UI)"
 	@echo "make test     lint, types and tests (PYTEST_ARGS='-k sensor' for some of them)"
+	@echo "make test-lowest   the same at the lowest versions of the dependencies, where these matter"
 	@echo "make lint     ruff and mypy"
 	@echo "make docs     build the documentation in docs/_build/html; a warning is an error"
 	@echo "make bench    compare with what else one could use"
@@ -54,6 +60,12 @@ test: lint $(SDK1_INSTALLED) $(SDK2_INSTALLED) $(NODE_SDK_INSTALLED)
 	SAILPOINT_SDK2_PYTHON="$(CURDIR)/.venv-sdk2/bin/python" \
 	SAILPOINT_SDK_NODE_MODULES="$(if $(NPM),$(CURDIR)/.node-sdk/node_modules)" \
 	.venv/bin/python -m pytest --numprocesses 3 $(PYTEST_ARGS)
+
+# What has to do with the dependencies, at the lowest versions that pyproject.toml allows.
+test-lowest: $(LOWEST_INSTALLED) $(SDK2_INSTALLED)
+	@SAILPOINT_SDK2_PYTHON="$(CURDIR)/.venv-sdk2/bin/python" \
+	.venv-lowest/bin/python -m pytest --numprocesses 3 tests/client tests/emulator tests/contract tests/hooks \
+	  tests/test_secrets.py tests/test_secrets_paths.py $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
 	@.venv/bin/ruff check --quiet .
@@ -88,7 +100,7 @@ constraints: $(INSTALLED)
 	  npm install --silent --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund; }
 
 clean:
-	@rm -rf .venv .venv-sdk1 .venv-sdk2 .node-sdk .demo build dist docs/_build \
+	@rm -rf .venv .venv-sdk1 .venv-sdk2 .venv-lowest .node-sdk .demo build dist docs/_build \
 	  .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -104,6 +116,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(BENCHMARKS_INSTALLED): $(INSTALLED)
 	@$(INSTALL) --python .venv --group benchmarks
+	@touch $@
+
+$(LOWEST_INSTALLED): harness/lowest.py $(INSTALLED)
+	@$(UV) venv --clear --python .venv .venv-lowest
+	@.venv/bin/python harness/lowest.py .venv-lowest
+	@$(UV) pip install --constraints .venv-lowest/constraints.txt --overrides .venv-lowest/overrides.txt \
+	  --build-constraints constraints.txt --python .venv-lowest --group dev --editable '.[emulator]'
 	@touch $@
 
 $(DOCS_INSTALLED): $(INSTALLED)

@@ -3,14 +3,14 @@ What the tasks of this provider raise.
 
 .. code-block:: text
 
-    * AirflowFailException: fails at once, whatever ``retries`` says, since trying again can't change it
-      + SailPointTaskFailedError: a task of SailPoint ended, and not as the sensor accepts
-      + SailPointTaskNotFoundError: the tenant doesn't know the task
-      + SailPointSourceNotFoundError: the tenant doesn't know the source, or knows several of its name
-      + SailPointRequestError: the tenant refuses the request, or an argument is invalid
-    * AirflowException
-      + SailPointClearError: not all of the selected tasks could be cleared, or too many were selected
-      + SailPointStartError: an aggregation was not started, or the task that waits for it was stopped
+    AirflowFailException: fails at once, whatever ``retries`` says, since trying again can't change it
+      SailPointTaskFailedError: a task of SailPoint ended, and not as the sensor accepts
+      SailPointTaskNotFoundError: the tenant doesn't know the task
+      SailPointSourceNotFoundError: the tenant doesn't know the source, or knows several of its name
+      SailPointRequestError: the tenant refuses the request, or an argument is invalid
+    AirflowException
+      SailPointClearError: not all of the selected tasks could be cleared, or too many were selected
+      SailPointStartError: an aggregation was not started, or the task that waits for it was stopped
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ LAYERS = [
         "client.reading",
         "client.redaction",
         "client.stopping",
+        "client.tenant_clock",
     ],
     ["client.urls", "client.versions"],
     # the client: data and pure functions

@@ -143,7 +143,7 @@ class World:
         self.left += [str(value), repr(value), json.dumps(value, default=str, ensure_ascii=False)]
 
     @contextmanager
-    def fails(self) -> Iterator[None]:
+    def fails(self, *, before_a_call: bool = False) -> Iterator[None]:
         """Run what fails, and keep all that the failure shows, whether Python would print it or not."""
         with pytest.raises(Exception, match=r".") as caught:
             yield
@@ -155,6 +155,7 @@ class World:
             if error is not None and id(error) not in seen:
                 seen.add(id(error))
                 self.left += [str(error), repr(error), repr(error.args), repr(vars(error))]
+                self.left += [] if before_a_call else _locals(error)
                 waiting += [error.__cause__, error.__context__]
                 waiting += [each for each in error.args if isinstance(each, BaseException)]
 
@@ -166,6 +167,16 @@ class World:
             for part in {each, each[:16]}
             if part in everything
         ]
+
+
+def _locals(error: BaseException) -> list[str]:
+    """What tools that report errors send along: what was in the frames of the client and of what it uses."""
+    libraries = ("/client/", "/requests/", "/urllib3/", "/http/client.py")
+    return [
+        repr(frame.f_locals)
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if any(each in frame.f_code.co_filename for each in libraries)
+    ]
 
 
 def path(function: Callable[[World], None]) -> Callable[[World], None]:
@@ -444,7 +455,7 @@ def fields_of_a_connection_that_are_refused(world: World) -> None:
     ):
         hook = SailPointHook()
         given = world.connection(**changes)
-        with pytest.MonkeyPatch.context() as patch, world.fails():
+        with pytest.MonkeyPatch.context() as patch, world.fails(before_a_call=True):
             patch.setenv(CONNECTION, json.dumps(given))
             _ = hook.settings
         with pytest.MonkeyPatch.context() as patch, suppress(Exception):

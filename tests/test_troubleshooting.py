@@ -15,7 +15,12 @@ from tests.documents import page
 PACKAGE = ROOT / "airflow_provider_sptasks"
 PAGE = page("docs/troubleshooting.md")
 # Airflow's messages, which are not in this code.
-AIRFLOWS = {"Bad Request", "The conn_id … isn't defined", "Testing connections is disabled …"}
+AIRFLOWS = {
+    "Bad Request",
+    "Cannot create DagRun for DAG … because the dag is not serialized",
+    "The conn_id … isn't defined",
+    "Testing connections is disabled …",
+}
 # What no user gets to see by itself: pieces of other messages, and faults of the package.
 INTERNAL = {
     "… is no cursor",

@@ -74,6 +74,11 @@ def test_plain_words(right: str) -> None:
     assert found == [], f"say: {right}"
 
 
+def test_all_kinds_of_files_are_read() -> None:
+    assert {"README.md", "docs/index.md", "docs/reference/index.md", "Makefile"} <= set(documents())
+    assert {".github/workflows/ci.yml", "tests/conftest.py", "release/stranger.py"} <= set(documents())
+
+
 def test_the_exceptions_are_needed() -> None:
     for file, phrase in EXCEPTIONS:
         lines = [line for line in (ROOT / file).read_text(encoding="utf-8").splitlines() if phrase in line]

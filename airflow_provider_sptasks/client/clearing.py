@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -245,7 +245,7 @@ class Clearing:
         if left <= 0:
             raise NotSentError(f"{status} was not cleared yet: it must be read again first")
         client = self._client.with_retry(replace(self._client.retry, deadline=left, strict=True))
-        completed = datetime.now(UTC)
+        completed = client.transport.clock.now()
         try:
             after = client.update(status.id, clear_operations(self._completion_status, completed))
         except NotSentError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any, Self
 
@@ -265,10 +265,11 @@ class TaskStatusClient(BaseClient):
 
         :param task_status_id: SailPoint's id of the task
         :param completion_status: the status to set
-        :param completed: when the task shall be said to have ended, aware; ``None`` for now
+        :param completed: when the task shall be said to have ended, aware; ``None`` for now, by the
+            tenant's clock as its last answer showed it
         :return: the task after that
         :raises ForbiddenError: as :meth:`update` does
         :raises ValueError: the id can't be one, or ``completed`` has no time zone
         """
-        operations = api.clear_operations(completion_status, completed or datetime.now(UTC))
+        operations = api.clear_operations(completion_status, completed or self.transport.clock.now())
         return OneClearing(self, task_status_id, operations).run()

@@ -1,19 +1,16 @@
-"""The tenant's clock, by which all its times are."""
+"""Asks for the tenant's time."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_sptasks.client import tasks as api
 from airflow_provider_sptasks.client.http import Request, Response
+from airflow_provider_sptasks.client.tenant_clock import lead_of
 
 if TYPE_CHECKING:
     from airflow_provider_sptasks.client.client import TaskStatusClient
-
-# Answers have the time in whole seconds, and are under way for a while.
-PRECISION = timedelta(seconds=5)
 
 
 def clock_lead(client: TaskStatusClient) -> timedelta:
@@ -28,13 +25,4 @@ def clock_lead(client: TaskStatusClient) -> timedelta:
 
 
 def _lead(_: Request, response: Response) -> timedelta:
-    try:
-        date = parsedate_to_datetime(response.headers.get("date", ""))
-    except ValueError:
-        return timedelta(0)
-    lead = date.replace(tzinfo=date.tzinfo or UTC) - _now()
-    return timedelta(0) if abs(lead) <= PRECISION else lead
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    return lead_of(response.headers) or timedelta(0)

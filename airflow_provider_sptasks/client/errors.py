@@ -3,24 +3,24 @@ What can go wrong between this package and a SailPoint tenant.
 
 .. code-block:: text
 
-    * SailPointError
-      + TransportError: no answer arrived (name resolution, connection, TLS, time-out, truncated body)
-      + NotSentError: the call's deadline would have passed before it could be sent
-      + AmbiguousError: what must not be sent twice was sent, and the tenant may have acted on it
-      + UnexpectedPayloadError: an answer arrived that is not what the API documents
-      + APIError: an answer with an error status arrived
-        - BadRequestError: SailPoint's own 400, and every other 4xx of its own without a class of its own
-          + TooLongError: 413, 414, 431: the request is too large, whoever says so
-        - UnauthorizedError: SailPoint's own 401, or credentials that the token endpoint refused
-        - ForbiddenError: SailPoint's own 403
-        - NotFoundError: SailPoint's own 404
-        - TransientResponseError: 3xx, 408, 425, and every 4xx that isn't SailPoint's own
-        - RateLimitedError: 429
-        - ServerError: 5xx
-      + AggregationRunningError: nothing was started, because another aggregation of the source runs
-      + SourceNotFoundError: the tenant has no such source
-      + SourceNotUniqueError: the tenant has several sources of that name
-      + UploadError: a file can't be read, so that nothing, or not all of it, was sent
+    SailPointError
+      TransportError: no answer arrived (name resolution, connection, TLS, time-out, truncated body)
+      NotSentError: the call's deadline would have passed before it could be sent
+      AmbiguousError: what must not be sent twice was sent, and the tenant may have acted on it
+      UnexpectedPayloadError: an answer arrived that is not what the API documents
+      APIError: an answer with an error status arrived
+        BadRequestError: SailPoint's own 400, and every other 4xx of its own without a class of its own
+          TooLongError: 413, 414, 431: the request is too large, whoever says so
+        UnauthorizedError: SailPoint's own 401, or credentials that the token endpoint refused
+        ForbiddenError: SailPoint's own 403
+        NotFoundError: SailPoint's own 404
+        TransientResponseError: 3xx, 408, 425, and every 4xx that isn't SailPoint's own
+        RateLimitedError: 429
+        ServerError: 5xx
+      AggregationRunningError: nothing was started, because another aggregation of the source runs
+      SourceNotFoundError: the tenant has no such source
+      SourceNotUniqueError: the tenant has several sources of that name
+      UploadError: a file can't be read, so that nothing, or not all of it, was sent
 
 A refusal counts when it is SailPoint's own. What a gateway, a firewall or a maintenance page says on the way
 says nothing about the request, and passes.

@@ -8,9 +8,10 @@ import time
 import traceback
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -136,20 +137,22 @@ class Exchange:
             raise UnexpectedPayloadError(f"{what} in the coding {coding!r:.80}, which was not asked for")
         inflater = zlib.decompressobj(wbits=31) if coding in GZIP else None
         limit = int(self._settings.max_answer_mb * MEGABYTE)
-        body = bytearray()
-        came = False
+        parts: list[bytes] = []  # unlike one buffer that grows, they are never copied before all are there
+        size, came = 0, False
         while piece := answer.raw.read(CHUNK, decode_content=False):
             came = True
-            body += piece if inflater is None else inflater.decompress(piece, limit - len(body) + 1)
-            if len(body) > limit:
-                raise UnexpectedPayloadError(
-                    f"{what} of more than max_answer_mb, which is {self._settings.max_answer_mb:g}"
-                )
+            for part in [piece] if inflater is None else _inflated(inflater, piece):
+                parts.append(part)
+                size += len(part)
+                if size > limit:
+                    raise UnexpectedPayloadError(
+                        f"{what} of more than max_answer_mb, which is {self._settings.max_answer_mb:g}"
+                    )
             if inflater is not None and inflater.eof:
                 break
         if inflater is not None and came and not inflater.eof:
             raise zlib.error("the compressed body is incomplete")
-        return bytes(body)
+        return b"".join(parts)
 
     def _own_session(self) -> requests.Session:
         """Return this process's session: a parent's connections stay the parent's."""
@@ -185,6 +188,15 @@ class _Signature(AuthBase):
         if self._token is not None:
             request.headers["Authorization"] = f"Bearer {self._token}"
         return request
+
+
+def _inflated(inflater: Any, piece: bytes) -> Iterator[bytes]:
+    """Unpack a piece in small parts: the whole may be a thousand times as large."""
+    part = b""
+    while piece or len(part) == CHUNK:
+        part = inflater.decompress(piece, CHUNK)
+        yield part
+        piece = inflater.unconsumed_tail
 
 
 def _new_session() -> requests.Session:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -77,7 +78,7 @@ class RetryPolicy:
             before_sleep=lambda state: _log_retry(state, what),
             reraise=True,
         )
-        return retrying(attempt)
+        return retrying(lambda: _lean(attempt))
 
 
 class _AtLeastAsAsked(wait_base):
@@ -93,6 +94,26 @@ class _AtLeastAsAsked(wait_base):
         if isinstance(error, SailPointError) and error.retry_after is not None:
             return max(own, error.retry_after) + self._jitter(retry_state)
         return own
+
+
+def _lean(attempt: Callable[[], T]) -> T:
+    """
+    Run an attempt whose error keeps its traceback, but not what is in the frames of it.
+
+    That holds whole answers, and tokens, and would stay in memory until the next garbage collection.
+    """
+    try:
+        return attempt()
+    except Exception as error:
+        waiting: list[BaseException | None] = [error]
+        seen: set[int] = set()
+        while waiting:
+            each = waiting.pop()
+            if each is not None and id(each) not in seen:
+                seen.add(id(each))
+                traceback.clear_frames(each.__traceback__)
+                waiting += [each.__cause__, each.__context__]
+        raise
 
 
 def _is_retryable(error: BaseException) -> bool:

@@ -257,7 +257,7 @@ def clear_record(client: TaskStatusClient, task_status_id: str) -> TaskStatus | 
         status = once.get(task_status_id)
         if status.is_complete:
             return status if _ended_at_one_of(status, sent) else None
-        sent.append(datetime.now(UTC))
+        sent.append(once.transport.clock.now())
         return once.clear(task_status_id, completed=sent[-1])
 
     return client.retry.call(attempt, f"Clearing the record of {task_status_id}")

@@ -29,6 +29,7 @@ from airflow_provider_sptasks.client.pacing import Pacer, shared_pacer
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.stopping import StopFlag
+from airflow_provider_sptasks.client.tenant_clock import TenantClock
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Transport:
         self._auth = ClientCredentialsAuth(
             settings.token_endpoint, settings.client_id, settings.client_secret, on_token=on_token
         )
+        self.clock = TenantClock()
         self._deprecations: set[str] = set()
         self._note_answer: Callable[[http.Response], object] = lambda _: None
 
@@ -206,6 +208,7 @@ class Transport:
                 check=self.retry.check,
             )
             if token is not None:
+                self.clock.note(response.headers)
                 self._note_answer(response)
             if 200 <= response.status < 300:
                 return response

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from email.utils import formatdate
 from urllib.parse import parse_qsl, unquote_plus
 
 from starlette.datastructures import Headers
@@ -33,7 +34,8 @@ class Gateway:
     Logs every request but the admin's, and lets faults strike.
 
     Faults come first, as the network and proxies do; then the limit on the length of the request line; then
-    the API itself. An answer is logged before it is sent, so whoever has it finds it in the log.
+    the API itself. An answer has the tenant's time, and is logged before it is sent, so whoever has it finds
+    it in the log.
 
     :param app: the API.
     :param state: the emulator's state.
@@ -74,6 +76,8 @@ class Gateway:
             # Without the lock: it may wait for another thread that needs the emulator.
             watcher(self._entry(scope, at, body, 0, None))
         answer = await self._answer(scope, body, fault)
+        if not any(name.lower() == b"date" for name, _ in answer.headers):
+            answer.headers.append((b"date", formatdate(self._state.tenant.clock.now(), usegmt=True).encode()))
         struck = fault or (faults[0] if faults else None)
         with self._state.lock:
             self._state.requests.add(self._entry(scope, at, body, answer.status, struck))

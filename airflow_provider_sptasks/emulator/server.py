@@ -54,6 +54,7 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                date_header=False,  # the gateway says the tenant's time
             )
         )
         self._listener = listener

@@ -50,9 +50,8 @@ class SailPointClearPendingTasksOperator(BaseOperator):
     Clears pending tasks: gives those that are stuck a completion status, so that what waits for them ends.
 
     This corrects the tenant's record and does not stop the work. It clears exactly the pending tasks that
-    match all of the given selectors, and refuses to run without one: the tenant's pending tasks are not
-    only aggregations. Each task is read again at most 5 seconds before it is cleared, and one that has
-    ended by itself is left alone.
+    match all of the given selectors, and refuses to run without one: pending tasks are not only aggregations.
+    Each is read again at most 5 seconds before it is cleared, and one that has ended by itself is left alone.
 
     The credentials must be a personal access token of a user with the scope
     ``idn:task-management:write``, see https://developer.sailpoint.com/docs/api/v2026/update-task-status.
@@ -66,7 +65,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
     :param source_id: only tasks of this source, or of these (templated)
     :param unique_name: only tasks of this name, or these, such as ``Cloud Account Aggregation``,
         case-insensitive (templated)
-    :param older_than: only tasks that were launched longer ago than that
+    :param older_than: only tasks that were launched longer ago than that, by the tenant's clock
     :param completion_status: the status to set; ``Error`` is the documented one (templated)
     :param allow_success: allow ``SUCCESS`` and ``WARNING``, with which all sensors on the task succeed
     :param dry_run: only report what would be cleared
@@ -260,11 +259,15 @@ class SailPointClearPendingTasksOperator(BaseOperator):
                 note(ClearResult(task_status_id, ClearOutcome.NOT_FOUND))
             elif status.is_complete:
                 note(ClearResult(task_status_id, ClearOutcome.ALREADY_COMPLETE, status))
-            elif mismatch := mismatch_of(status, selectors, self.older_than):
+            elif mismatch := mismatch_of(status, selectors, self.older_than, client.transport.clock.now()):
                 if "task_status_id" in selectors:
                     self.log.info("%-16s %s: %s", "not selected", status, mismatch)
             else:
                 tasks.append(status)
+        if self.older_than is not None and (difference := client.transport.clock.difference):
+            self.log.warning(
+                "Ages are by the tenant's clock, which differs from this machine's: %s", difference
+            )
         if len(tasks) > self.max_tasks:
             raise SailPointClearError(
                 f"{len(tasks)} pending tasks match, which is more than max_tasks={self.max_tasks}, so none "

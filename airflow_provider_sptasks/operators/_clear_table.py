@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_sptasks.client.clearing import ClearOutcome, ClearResult
@@ -11,7 +11,10 @@ from airflow_provider_sptasks.client.models import TaskStatus
 
 
 def mismatch_of(
-    status: TaskStatus, selectors: Mapping[str, Sequence[str]], older_than: timedelta | None
+    status: TaskStatus,
+    selectors: Mapping[str, Sequence[str]],
+    older_than: timedelta | None,
+    now: datetime,
 ) -> str | None:
     """
     Say by which selector a pending task is not selected.
@@ -19,6 +22,7 @@ def mismatch_of(
     :param status: the task
     :param selectors: ids of sources as ``source_id`` and names of tasks as ``unique_name``, as far as given
     :param older_than: how long ago it must have been launched; ``None`` for any time
+    :param now: the time, aware, by the tenant's clock
     :return: the reason, for a person; ``None`` if it is selected
     """
     for name, value in (("source_id", status.source_id), ("unique_name", status.unique_name)):
@@ -29,7 +33,7 @@ def mismatch_of(
         started = status.launched or status.created
         if started is None:
             return "it doesn't say when it was launched"
-        if datetime.now(UTC) - started <= older_than:
+        if now - started <= older_than:
             return f"it was launched at {started.isoformat(timespec='seconds')}"
     return None
 

@@ -22,7 +22,9 @@ import pytest
 from airflow_provider_sptasks.emulator import Emulator
 from harness.airflow import Airflow, AirflowError
 from harness.servers import PostgreSQL
+from tests.airflow import poison
 from tests.airflow.conftest import PATIENCE, SETTINGS, connect
+from tests.airflow.watchers.poisoned import IDS
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +84,7 @@ def watching(
     url = postgresql.create("watching", template=database)
     with Airflow(tmp_path_factory.mktemp("watching"), DAGS, environment, database=url) as airflow:
         airflow.start()
-        airflow.wait_until_ready(["fresh", "fresh_accounts"], PATIENCE)
+        airflow.wait_until_ready(["fresh", "fresh_accounts", "poisoned", "poisoned_events"], PATIENCE)
         connect(airflow, "watched", watched)
         # From the next time on that Airflow reads their file, the assets have watchers.
         for dag_id in ("fresh", "fresh_accounts"):
@@ -97,7 +99,7 @@ def story(watching: Airflow, watched: Emulator) -> Story:
     chance = random.Random(4)
     story = Story()
     story.old = {watched.add_task(launched=-60, duration=30).id for _ in range(3)}
-    assets = {each["name"]: each["id"] for each in watching.get("/api/v2/assets")["assets"]}
+    assets = {name: _asset(watching, name) for name in story.completed}
 
     def is_watched() -> bool:
         story.trials.add(watched.add_task(launched=-1, duration=0).id)
@@ -129,6 +131,10 @@ def story(watching: Airflow, watched: Emulator) -> Story:
     time.sleep(5)  # what comes again would have come by now
     assert have_come()
     return story
+
+
+def _asset(airflow: Airflow, name: str) -> int:
+    return next(int(each["id"]) for each in airflow.get("/api/v2/assets")["assets"] if each["name"] == name)
 
 
 def _events(airflow: Airflow, asset_id: int) -> list[dict[str, Any]]:
@@ -193,3 +199,32 @@ def test_runs_read_what_started_them(story: Story, watching: Airflow) -> None:
 
     _until(has_run, "no run has read them")
     assert read <= story.completed["every"] | story.trials
+
+
+def test_odd_records_kill_no_triggerer_and_no_sensor(watching: Airflow) -> None:
+    """With fifty sensors and a watcher in it, on a tenant whose records are all odd."""
+    with Emulator() as tenant:
+        poison.fill(tenant)
+        connect(watching, "poisoned", tenant)
+        watching.call("PATCH", "/api/v2/dags/poisoned_events", {"is_paused": False})
+        run = watching.trigger("poisoned", {})
+        gates = [f"gate_{number}" for number in IDS]
+        watching.until(run, dict.fromkeys(gates, "deferred"), PATIENCE)
+        _until(lambda: len(tenant.requests) > 10, "they don't poll")
+        triggerers = watching.triggerers()
+        poison.end(tenant)
+        ends = dict.fromkeys(gates, "success") | {f"gate_{each}": "failed" for each in poison.FAILED}
+        run = watching.until(run, ends, PATIENCE)
+        asset = _asset(watching, "poisoned")
+        seen: set[str] = set()
+
+        def is_watched() -> bool:
+            seen.add(tenant.add_task(launched=-1, duration=0).id)
+            events = _events(watching, asset)
+            found = {each["id"] for event in events for each in event["extra"]["payload"]["aggregations"]}
+            return not seen.isdisjoint(found)
+
+        _until(is_watched, "the watcher sees nothing")
+        watching.check()
+    assert {task.try_number for task in run.tasks} == {1}
+    assert watching.triggerers() == triggerers != []

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -70,6 +70,22 @@ class TestSelection:
         tenant.add_task(duration=None, launched=-DAY / 2)
         table = operator(older_than=timedelta(days=1), api_version=version).execute(context())
         assert ids(table, "cleared") == {old.id} == set(patched(tenant))
+
+    @pytest.mark.parametrize("hours", [-30, 30])
+    def test_ages_are_by_the_tenants_clock(
+        self, tenant: Emulator, version: str, hours: float, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        tenant.clock.advance(hours * 3_600)
+        old = tenant.add_task(duration=None, launched=-2 * DAY)
+        young = tenant.add_task(duration=None, launched=-60)
+        table = operator(older_than=timedelta(days=1), api_version=version).execute(context())
+        assert ids(table, "cleared") == {old.id} == set(patched(tenant))
+        assert status(tenant, young.id) is None
+        cleared = datetime.fromisoformat(str(tenant.task(old.id)["completed"]))
+        lead = (cleared - datetime.now(UTC)).total_seconds()
+        assert abs(lead - hours * 3_600) < 60
+        says = f"{timedelta(hours=30)} {'behind' if hours < 0 else 'ahead'}"
+        assert says in capsys.readouterr().out
 
     def test_all_selectors_must_match(self, tenant: Emulator, version: str) -> None:
         old = tenant.add_task(duration=None, launched=-2 * DAY, source="HR")

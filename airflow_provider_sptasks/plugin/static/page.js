@@ -12,7 +12,7 @@ let connections = [], overview = null, past = null, pastHours = "";
 let skew = 0, timer = 0, generation = 0, problem = "";
 const shown = {}; // how many rows of a table, where that is more than at first
 
-// ---- what Airflow's page around this one has chosen
+// ---- Airflow's page around this one
 
 function outer() {
   try { return window.parent === window ? null : window.parent.document; } catch { return null; }
@@ -114,7 +114,7 @@ async function send(path, change) {
   const response = await fetch(`api/${path}`, change ? { method: "POST", headers, body: JSON.stringify(change) } : {});
   const body = await response.json().catch(() => ({}));
   if (response.ok) return body;
-  if (response.status === 401) throw new Error("You are not logged in any more. Reload Airflow's page.");
+  if (response.status === 401) throw new Error("Your login has ended. Reload Airflow's page.");
   throw new Error(body.message ?? String(body.detail ?? `The api-server answered with ${response.status}.`));
 }
 
