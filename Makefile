@@ -7,11 +7,7 @@ PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-<<<<<<< HEAD
-.PHONY: help demo screenshots test lint docs bench constraints release-check clean no-node
-=======
-.PHONY: help demo test test-lowest lint docs bench constraints release-check clean no-node
->>>>>>> main
+.PHONY: help demo screenshots test test-lowest lint docs bench constraints release-check clean no-node
 
 # Without its bytecode cache Airflow starts three to four times slower.
 unexport PYTHONDONTWRITEBYTECODE

@@ -353,7 +353,7 @@ const showDetails = (id) => reading("Task", async () => {
   return [title, [list(facts)]];
 });
 
-// ---- what the user does
+// ---- clicks
 
 const ACTS = {
   clear: askToClear,
