@@ -125,6 +125,11 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Instead of a Client Secret: can't be renewed when it expires.",
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },
+                    "budget_url": {
+                        "label": "Budget URL",
+                        "description": "A Redis or Valkey server at which all hosts share the rate limit.",
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
                     "ui_url": {
                         "label": "Admin UI URL",
                         "description": "Where links lead, if the UI has a domain of its own.",

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -24,6 +25,7 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+    "SAILPOINT_BUDGET_DIR": f"{_home.name}/budget",
 }
 os.environ.pop(CONNECTION, None)
 
@@ -40,6 +42,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     scheduler = LoadScopeScheduling(config, log)
     scheduler._split_scope = lambda nodeid: next(filter(nodeid.startswith, TOGETHER), nodeid)
     return scheduler
+
+
+@pytest.fixture(autouse=True)
+def own_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test shares a budget of requests with another: emulators come and go at the same ports."""
+    from airflow_provider_sptasks.client import pacing
+
+    monkeypatch.setenv("SAILPOINT_BUDGET_DIR", f"{_home.name}/budget-{uuid4().hex}")
+    monkeypatch.setattr(pacing, "_pacers", {})
 
 
 @pytest.fixture(scope="session")

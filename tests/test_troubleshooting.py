@@ -28,6 +28,13 @@ INTERNAL = {
     "module … has no attribute …",
     "unreachable",
     "… has not ended",  # a piece of: The timeout of … has passed
+    # pieces of: The budget of requests can't be …
+    "it could not be written whole: is the disk full?",
+    "… is not this user's alone",
+    "… bytes are too many for it",
+    "there is no fcntl on this system",
+    "another process has held its lock for … s",
+    "others were quicker … times",
     "named …",  # pieces of: The tenant has no source …
     "with the id …",
     "Connection …: …",  # what stands before each message about a connection

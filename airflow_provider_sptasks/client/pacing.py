@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-import time
+import math
+from dataclasses import dataclass
 
+from airflow_provider_sptasks.client.budget import TENANT_LIMIT, WINDOW, Budget, OwnBudget, State
+from airflow_provider_sptasks.client.host_budget import HostBudget
 from airflow_provider_sptasks.client.locks import fork_safe_lock
+from airflow_provider_sptasks.client.redis_budget import RedisBudget
 
-TENANT_LIMIT = 100
-WINDOW = 10.0
 MAX_BURST = 10
 LANE_BURST = 2
+# Requests that are no polls take their places at most this many seconds ahead: polls never queue behind more.
+HORIZON_SECONDS = 2.0
 
-_pacers: dict[tuple[str, str, str], Pacer] = {}
+_pacers: dict[tuple[str, str, str, str | None], Pacer] = {}
 _pacers_lock = fork_safe_lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """
+    A pace in which a request takes a place.
+
+    :param pacer: the pace
+    :param horizon: no place is taken that many seconds ahead or more; the request comes again later
+    """
+
+    pacer: Pacer
+    horizon: float = math.inf
 
 
 class Pacer:
@@ -21,36 +38,27 @@ class Pacer:
 
     A client that sends its whole budget at once relies on every request taking equally long to arrive;
     evenly spread requests need not. In any window at most ``requests`` and the burst are sent, and the
-    burst is never more than what ``requests`` leaves of the tenant's limit.
+    burst is never more than what ``requests`` leaves of the tenant's limit. After a 429 fewer are sent for
+    some time, see :mod:`airflow_provider_sptasks.client.budget`.
 
     :param requests: how many requests may be sent in a window
     :param window: seconds of a window
+    :param budget: who keeps count; ``None`` for this process by itself
     """
 
     max_burst = MAX_BURST
 
-    def __init__(self, requests: float, window: float = WINDOW) -> None:
+    def __init__(self, requests: float, window: float = WINDOW, budget: Budget | None = None) -> None:
         self.requests = requests
         self.window = window
+        self.budget = budget or OwnBudget()
         self._lanes: dict[float, Lane] = {}
         self._lock = fork_safe_lock()
-        self._next = 0.0  # when the next request would be due, were all of them evenly spread
-        self._held_until = 0.0
 
     @property
-    def requests(self) -> float:
-        """How many requests may be sent in a window; setting it takes effect with the next request."""
-        return self._requests
-
-    @requests.setter
-    def requests(self, requests: float) -> None:
-        self._requests = requests
-        self._burst = max(1, min(self.max_burst, int(TENANT_LIMIT - requests)))
-
-    @property
-    def stages(self) -> tuple[Pacer, ...]:
+    def stages(self) -> tuple[Stage, ...]:
         """The paces in which a request takes a place, one after the other, each when its time has come."""
-        return (self,)
+        return (Stage(self, HORIZON_SECONDS),)
 
     def lane(self, share_of_limit: float) -> Lane:
         """
@@ -63,47 +71,50 @@ class Pacer:
                 self._lanes[share_of_limit] = Lane(self, share_of_limit)
             return self._lanes[share_of_limit]
 
-    def reserve(self, max_wait: float = float("inf")) -> float:
+    def reserve(self, max_wait: float = math.inf) -> float:
         """
         Take the next place.
 
         :param max_wait: seconds that the caller can wait
         :return: seconds to wait before sending; where that is more than ``max_wait``, no place was taken
         """
-        interval = self.window / self._requests
-        with self._lock:
-            now = time.monotonic()
-            due = max(self._next, now)
-            wait = due - (self._burst - 1) * interval - now
-            if wait <= max_wait:
-                self._next = due + interval
-        return max(wait, 0.0)
+        return self.budget.update(lambda state, now: self._take(state, now, max_wait))
+
+    def _take(self, state: State, now: float, max_wait: float) -> float:
+        requests = min(self.requests, state.allowed(self.window, now))
+        return state.take(
+            None,
+            interval=self.window / requests,
+            burst=max(1, min(self.max_burst, int(TENANT_LIMIT - self.requests), math.ceil(requests / 8))),
+            max_wait=max_wait,
+            window=self.window,
+            now=now,
+        )
 
     def hold(self, seconds: float) -> None:
         """
-        Let no request be sent for some time, because the tenant said so.
+        Let no request be sent for some time.
 
         :param seconds: from now on
         """
-        self._postpone(seconds)
-        for lane in self._all_lanes():
-            lane._postpone(seconds)
+        self.budget.update(lambda state, now: state.hold(seconds, now))
 
-    def _all_lanes(self) -> list[Lane]:
-        with self._lock:
-            return list(self._lanes.values())
+    def refused(self, seconds: float) -> None:
+        """
+        Learn from a 429: let no request be sent for some time, and fewer after that.
 
-    def _postpone(self, seconds: float) -> None:
-        """Let the next place be after some time, from which on the requests are evenly spread."""
-        with self._lock:
-            self._held_until = max(self._held_until, time.monotonic() + seconds)
-            spread = (self._burst - 1) * self.window / self._requests
-            self._next = max(self._next, self._held_until + spread)
+        :param seconds: from now on
+        """
+
+        def change(state: State, now: float) -> None:
+            state.learn(self.window, now)
+            state.hold(seconds, now)
+
+        self.budget.update(change)
 
     def held(self) -> float:
-        """Return how many seconds nothing may be sent for, even by a request that has its place."""
-        with self._lock:
-            return max(self._held_until - time.monotonic(), 0.0)
+        """Return the seconds for which nothing may be sent; also for those that have a place already."""
+        return self.budget.update(lambda state, now: max(state.held_until - now, 0.0))
 
 
 class Lane(Pacer):
@@ -117,41 +128,52 @@ class Lane(Pacer):
     :param share_of_limit: the part of SailPoint's limit, above 0 to 1
     """
 
-    max_burst = LANE_BURST
-
     def __init__(self, parent: Pacer, share_of_limit: float) -> None:
-        super().__init__(TENANT_LIMIT * share_of_limit, parent.window)
+        super().__init__(TENANT_LIMIT * share_of_limit, parent.window, parent.budget)
         self._parent = parent
+        self._name = f"{share_of_limit:g}"
 
     @property
-    def stages(self) -> tuple[Pacer, ...]:
+    def stages(self) -> tuple[Stage, ...]:
         """The lane, then the whole."""
-        return (self, *self._parent.stages)
+        return (Stage(self), Stage(self._parent))
 
     def lane(self, share_of_limit: float) -> Lane:
         """Return a lane beside this one: shares are always of the whole limit."""
         return self._parent.lane(share_of_limit)
 
-    def hold(self, seconds: float) -> None:
-        """Let no request be sent for some time, in this lane or beside it."""
-        self._parent.hold(seconds)
+    def _take(self, state: State, now: float, max_wait: float) -> float:
+        return state.take(
+            self._name,
+            interval=self.window / self.requests,
+            burst=max(1, min(LANE_BURST, int(TENANT_LIMIT - self.requests))),
+            max_wait=max_wait,
+            window=self.window,
+            now=now,
+        )
 
-    def held(self) -> float:
-        """Seconds for which nothing may be sent."""
-        return self._parent.held()
 
-
-def shared_pacer(base_url: str, client_id: str, api_version: str, requests: int) -> Pacer:
+def shared_pacer(
+    base_url: str, client_id: str, api_version: str, requests: float, budget_url: str | None = None
+) -> Pacer:
     """
-    The one pacer of this process for what SailPoint counts together.
+    Return the one pacer for what SailPoint counts together, in all processes of this user on this host.
 
     :param base_url: the tenant
     :param client_id: the OAuth client
     :param api_version: the API version
     :param requests: requests per 10 seconds; where clients differ, the last one's applies to all
+    :param budget_url: the server at which all hosts share the budget; ``None`` for this host by itself
+    :raises ValueError: ``budget_url`` is given, and the package for it is not installed
     """
-    key = (base_url, client_id, api_version)
+    counted = (base_url, client_id, api_version)
+    key = (*counted, budget_url)
     with _pacers_lock:
-        pacer = _pacers.setdefault(key, Pacer(requests, WINDOW))
+        pacer = _pacers.get(key)
+        if pacer is None:
+            budget: Budget = HostBudget(*counted)
+            if budget_url is not None:
+                budget = RedisBudget(budget_url, *counted, otherwise=budget)
+            pacer = _pacers[key] = Pacer(requests, WINDOW, budget)
         pacer.requests = requests
         return pacer

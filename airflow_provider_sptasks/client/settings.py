@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from airflow_provider_sptasks.client.pacing import TENANT_LIMIT
+from airflow_provider_sptasks.client.budget import TENANT_LIMIT
 from airflow_provider_sptasks.client.redaction import basic_credentials
-from airflow_provider_sptasks.client.urls import check_proxy, checked_url, proxy_secrets
+from airflow_provider_sptasks.client.urls import check_budget_url, check_proxy, checked_url, proxy_secrets
 from airflow_provider_sptasks.client.versions import DEFAULT_API_VERSION, TOKEN_PATH, ApiVersion, api_version
 
-# Below this a task could not be read and then cleared within seconds.
-MIN_REQUESTS = 5
+MIN_REQUESTS = 1
 
 # Up to a thousand sensors are polled every 5 seconds.
 DEFAULT_POLL_SHARE = 0.1
@@ -52,15 +51,17 @@ class ClientSettings:
     :param verify: whether TLS certificates are verified, or the path of a CA bundle to verify them by
     :param proxies: proxy URLs by ``http``, ``https`` or ``all``, or by one of these with ``://`` and a host;
         nothing on loopback goes through a proxy
-    :param requests_per_10s: requests that this process may send in 10 seconds, 5 to 100: SailPoint allows
-        100 for each client id and API version, in all processes together
-    :param poll_share: the part of SailPoint's limit that the polls of all deferred sensors of a process take
+    :param requests_per_10s: requests that this host may send in 10 seconds, 1 to 100, all its processes
+        together: SailPoint allows 100 for each client id and API version
+    :param poll_share: the part of SailPoint's limit that the polls of all deferred sensors of this host take
         up while a thousand or more of them wait, 0.01 to 1: the larger, the sooner they see an end. Up to a
         thousand are polled every 5 seconds with the default, every second with 0.5; a sensor's own
         ``poke_interval`` may need more
     :param max_answer_mb: megabytes that an answer may hold when it is unpacked, 1 to 1024
     :param access_token: a token that was got elsewhere, instead of a client's secret. It can't be renewed, so
         that nothing works any more once it has expired
+    :param budget_url: a Redis or Valkey server at which all hosts share ``requests_per_10s`` and
+        ``poll_share``, such as ``redis://:password@host:6379/0``; ``None`` for each host by itself
     :param port: the API host's port, where ``host`` doesn't hold it
     :param ui_url: the administration UI, to which links lead, where it has a domain of its own; ``None`` for
         the tenant's, such as ``https://acme.identitynow.com``
@@ -79,6 +80,7 @@ class ClientSettings:
     poll_share: float = DEFAULT_POLL_SHARE
     max_answer_mb: float = 64.0
     access_token: str | None = field(default=None, repr=False)
+    budget_url: str | None = field(default=None, repr=False)
     port: int | None = None
     ui_url: str | None = None
 
@@ -110,6 +112,8 @@ class ClientSettings:
             raise ValueError(f"max_answer_mb {self.max_answer_mb!r} is out of range. Give 1 to 1024.")
         for key, url in self.proxies.items():
             check_proxy(key, url)
+        if self.budget_url is not None:
+            check_budget_url(self.budget_url)
         base_url = _base_url(self.host, self.port)
         object.__setattr__(self, "base_url", base_url)
         object.__setattr__(self, "token_endpoint", _token_endpoint(self.token_url, base_url))
@@ -137,11 +141,12 @@ class ClientSettings:
 
     @property
     def secrets(self) -> frozenset[str]:
-        """What must not be seen, of the credentials and the proxies."""
+        """What must not be seen, of the credentials, the proxies and the budget's server."""
         own = {self.client_secret, self.access_token or ""}
         if self.client_secret:
             own |= basic_credentials(self.client_id, self.client_secret)
-        return frozenset(own.union(*map(proxy_secrets, self.proxies.values())) - {""})
+        urls = [*self.proxies.values(), self.budget_url or ""]
+        return frozenset(own.union(*map(proxy_secrets, urls)) - {""})
 
 
 def _check_credential(name: str, value: object) -> None:

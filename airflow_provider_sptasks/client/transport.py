@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,11 +25,12 @@ from airflow_provider_sptasks.client.errors import (
 )
 from airflow_provider_sptasks.client.exchange import Exchange
 from airflow_provider_sptasks.client.multipart import Form, Sending
-from airflow_provider_sptasks.client.pacing import Pacer, shared_pacer
+from airflow_provider_sptasks.client.pacing import Pacer, Stage, shared_pacer
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.stopping import StopFlag
 from airflow_provider_sptasks.client.tenant_clock import TenantClock
+from airflow_provider_sptasks.client.turns import wait_for_turn
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,11 @@ class Transport:
         self.retry = retry or RetryPolicy()
         self.version = settings.version
         self._pacer = pacer or shared_pacer(
-            settings.base_url, settings.client_id, settings.api_version, settings.requests_per_10s
+            settings.base_url,
+            settings.client_id,
+            settings.api_version,
+            settings.requests_per_10s,
+            settings.budget_url,
         )
         self._exchange = Exchange(settings)
         self._auth = ClientCredentialsAuth(
@@ -149,22 +154,27 @@ class Transport:
 
     def _attempt(self, request: http.Request, deadline: float) -> http.Response:
         """Send once, and once more if the token was refused: it may have been revoked."""
+        url = self.settings.base_url + request.target
         token = self._token(deadline)
         try:
-            return self._send_in_time(request, deadline, token)
+            return self._send_in_time(request, url, deadline, token)
         except APIError as error:
             if error.status != 401:
                 raise
             if self.settings.access_token is not None:
                 raise _given_token_refused(error) from None
-        return self._send_in_time(request, deadline, self._token(deadline, refused=token))
+        return self._send_in_time(request, url, deadline, self._token(deadline, refused=token))
 
-    def _send_in_time(self, request: http.Request, deadline: float, token: str) -> http.Response:
-        self._keep_pace(request, deadline)
+    def _send_in_time(
+        self, request: http.Request, url: str, deadline: float, token: str | None = None
+    ) -> http.Response:
+        """Send in turn; a request for a token doesn't wait in the lane of the call that needs it."""
+        self._keep_pace(request, deadline, self._pacer.stages if token else self._pacer.stages[-1:])
         try:
-            response = self._send(request, self.settings.base_url + request.target, deadline, token)
+            response = self._send(request, url, deadline, token)
         except RateLimitedError as error:
-            self._pacer.hold(max(SHORTEST_HOLD, error.retry_after or 0.0))
+            if token is not None:  # the token endpoint's limit is not the API's
+                self._pacer.refused(max(SHORTEST_HOLD, error.retry_after or 0.0))
             raise
         self._note_deprecation(request, response)
         return response
@@ -176,19 +186,9 @@ class Transport:
             lambda: self._fetch_token(deadline), refused=refused, max_wait=self._seconds_left(deadline)
         )
 
-    def _keep_pace(self, request: http.Request, deadline: float) -> None:
+    def _keep_pace(self, request: http.Request, deadline: float, stages: Iterable[Stage]) -> None:
         """Wait for a place within the pace, but not beyond the deadline: then nothing is sent."""
-        for pacer in self._pacer.stages:
-            wait = pacer.reserve(max(deadline - time.monotonic(), 0.0))
-            while wait > 0:
-                if wait > deadline - time.monotonic():
-                    raise NotSentError(
-                        f"{request.method} {request.path} was not sent: the client's own pace allows it in "
-                        f"{wait:.1f} s, which is after the call's deadline",
-                        retry_after=wait,
-                    )
-                self.retry.sleep(wait)
-                wait = pacer.held()
+        wait_for_turn(stages, f"{request.method} {request.path}", deadline, self.retry.sleep)
         if self.retry.strict and time.monotonic() > deadline:
             raise NotSentError(
                 f"{request.method} {request.path} was not sent: the call's deadline has passed"
@@ -223,11 +223,11 @@ class Transport:
         return min(self.settings.timeout, max(deadline - time.monotonic(), 0.0) + DEADLINE_GRACE)
 
     def _fetch_token(self, deadline: float) -> Any:
-        """Ask for a token: outside of the pace, which is the API's; the call that needs it tries again."""
+        """Ask for a token; the call that needs it tries again."""
         url = self.settings.token_endpoint
         request = http.get_token(urlsplit(url).path, self.settings.client_id, self.settings.client_secret)
         try:
-            response = self._send(request, url, deadline)
+            response = self._send_in_time(request, url, deadline)
         except (BadRequestError, UnauthorizedError) as error:
             if error.status in (400, 401):
                 raise _refused(error) from None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from functools import lru_cache
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from airflow_provider_sptasks.client.redaction import basic_credentials
 
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+BUDGET_SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 PROXY_KEYS = ("http", "https", "all")
 
 
@@ -71,6 +73,29 @@ def check_proxy(key: str, url: str) -> None:
         raise ValueError(
             f"{problem} is not one. Give such as http://proxy.example.com:3128; "
             "in a user or a password [ is %5B, ] is %5D."
+        )
+
+
+def check_budget_url(url: str) -> None:
+    """
+    Check the URL of a Redis or Valkey server.
+
+    :param url: the URL
+    :raises ValueError: it is none; it isn't shown, since it may hold a password
+    """
+    parts = _split(url)
+    if (
+        parts is None
+        or parts.scheme not in BUDGET_SCHEMES
+        or not _is_host(parts.hostname or "")
+        or not _is_printable(url)
+        or parts.query
+        or parts.fragment
+        or not re.fullmatch(r"(/\d{0,4})?", parts.path)
+    ):
+        raise ValueError(
+            "budget_url is not the URL of a Redis or Valkey server. Give such as redis://host:6379/0; "
+            "in a password # is %23, / is %2F, ? is %3F and @ is %40."
         )
 
 

@@ -106,4 +106,5 @@ EXTRAS: Mapping[str, Callable[[str, object], Any]] = {
     "max_answer_mb": _number,
     "ui_url": _text,
     "access_token": _secret,
+    "budget_url": _secret,
 }

@@ -16,9 +16,9 @@ from weakref import WeakKeyDictionary
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from asgiref.sync import sync_to_async
 
+from airflow_provider_sptasks.client.budget import TENANT_LIMIT, WINDOW
 from airflow_provider_sptasks.client.launches import NewestAggregation
 from airflow_provider_sptasks.client.models import TaskStatus
-from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import DEFAULT_POLL_SHARE, ClientSettings
 from airflow_provider_sptasks.client.sources_client import SourcesClient

@@ -28,9 +28,9 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from asgiref.sync import sync_to_async
 
 from airflow_provider_sptasks.arguments import cut_list
+from airflow_provider_sptasks.client.budget import TENANT_LIMIT, WINDOW
 from airflow_provider_sptasks.client.clock import clock_lead
 from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
-from airflow_provider_sptasks.client.pacing import TENANT_LIMIT, WINDOW
 from airflow_provider_sptasks.client.settings import DEFAULT_POLL_SHARE, ClientSettings
 from airflow_provider_sptasks.completions import Snapshot
 from airflow_provider_sptasks.triggers._completions_poll import CompletionsPoll

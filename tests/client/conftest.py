@@ -42,7 +42,7 @@ class OpenPacer(Pacer):
     def reserve(self, max_wait: float = float("inf")) -> float:
         return 0.0
 
-    def hold(self, seconds: float) -> None:
+    def refused(self, seconds: float) -> None:
         self.holds.append(seconds)
 
 

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_sptasks.client import RetryPolicy, TaskStatusClient, pacing, transport
+from airflow_provider_sptasks.client import RetryPolicy, TaskStatusClient, budget, transport, turns
+from airflow_provider_sptasks.client.budget import OwnBudget
 from airflow_provider_sptasks.client.errors import NotSentError
-from airflow_provider_sptasks.client.pacing import Pacer, shared_pacer
+from airflow_provider_sptasks.client.pacing import HORIZON_SECONDS, Pacer, Stage, shared_pacer
 from airflow_provider_sptasks.emulator import Emulator, RateLimit
 from tests.client.conftest import Connect, Waits, api_requests, settings, token_requests
 
@@ -31,7 +32,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(pacing, "time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
 
 
@@ -109,8 +110,8 @@ class TestLane:
     def test_its_requests_take_places_of_the_whole(self) -> None:
         pacer = Pacer(80)
         lane = pacer.lane(0.1)
-        assert lane.stages == (lane, pacer)
-        assert pacer.stages == (pacer,)
+        assert lane.stages == (Stage(lane), Stage(pacer))
+        assert pacer.stages == (Stage(pacer, HORIZON_SECONDS),)
 
     def test_its_window_is_that_of_the_whole(self, clock: Clock) -> None:
         assert reservations(Pacer(80, window=1.0).lane(0.1), 3) == pytest.approx([0.0, 0.0, 0.1])
@@ -263,9 +264,7 @@ class TestWaiting:
         pacer = Pacer(80)
         pacer.hold(100)
         client = connect(pacer=pacer, retry=RetryPolicy(deadline=50, sleep=waits))
-        with pytest.raises(
-            NotSentError, match=r"GET /task-status/v1/1 was not sent: .* allows it in \d+\.\d s"
-        ):
+        with pytest.raises(NotSentError, match=r"POST /oauth/token was not sent: .* allows it in \d+\.\d s"):
             client.get("1")
         assert api_requests(emulator) == []
         assert waits.seconds == []
@@ -283,7 +282,8 @@ class TestWaiting:
         self, connect: Connect, emulator: Emulator, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A busy machine may wake a thread late."""
-        monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=clock.monotonic))
+        for module in (transport, turns):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
         pacer = Pacer(100, window=1_000.0)
         pacer.reserve()
 
@@ -297,7 +297,7 @@ class TestWaiting:
 
     def test_a_replay_takes_a_place_of_its_own(self, connect: Connect, emulator: Emulator) -> None:
         emulator.add_task("1", duration=None)
-        client = connect(pacer=Pacer(100, window=1e6), retry=RetryPolicy(deadline=1))
+        client = connect(pacer=Pacer(98, window=1e6), retry=RetryPolicy(deadline=1))
         emulator.fail(401, times=1)
         with pytest.raises(NotSentError):
             client.get("1")
@@ -327,11 +327,37 @@ class TestWaiting:
         assert held.is_set()
         assert pacer.held() == 0
 
-    def test_tokens_are_not_paced(self, emulator: Emulator, connect: Connect) -> None:
+    def test_a_token_takes_a_place_too(self, emulator: Emulator, connect: Connect) -> None:
         emulator.add_task("1", duration=None)
         one_place = Pacer(100, window=1e6)
-        client = connect(pacer=one_place, retry=RetryPolicy(deadline=1))
-        assert client.get("1").id == "1"
-        assert len(token_requests(emulator)) == 1
         with pytest.raises(NotSentError):
-            client.get("1")
+            connect(pacer=one_place, retry=RetryPolicy(deadline=1)).get("1")
+        assert len(token_requests(emulator)) == 1
+        assert api_requests(emulator) == []
+
+    def test_a_token_does_not_wait_in_the_lane(self, emulator: Emulator, connect: Connect) -> None:
+        emulator.add_task("1", duration=None)
+        pacer = Pacer(80)
+        reservations(pacer.lane(0.1), 100)
+        with pytest.raises(NotSentError, match="GET /task-status"):
+            connect(pacer=pacer, retry=RetryPolicy(deadline=1)).polling().get("1")
+        assert len(token_requests(emulator)) == 1
+
+    def test_who_does_not_poll_takes_no_place_far_ahead(self, emulator: Emulator, connect: Connect) -> None:
+        """So a poll has to wait for the horizon at most, whatever is to be cleared in other processes."""
+        emulator.add_task("1", duration=None)
+        pacer = Pacer(80)
+        slept: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            pacer.budget = OwnBudget()
+
+        reservations(pacer, 90)
+        assert connect(pacer=pacer, retry=RetryPolicy(sleep=sleep)).get("1").id == "1"
+        assert slept[0] == pytest.approx(10 - HORIZON_SECONDS, abs=1.5)
+        slept.clear()
+        reservations(pacer, 90)
+        assert pacer.lane(0.1).reserve() == 0.0
+        connect(pacer=pacer, retry=RetryPolicy(sleep=sleep)).polling().get("1")
+        assert slept[0] == pytest.approx(10, abs=1.5)

@@ -230,8 +230,8 @@ def test_are_computed_once() -> None:
         ("timeout", -1.0, "timeout -1.0 is out of range"),
         ("timeout", 3_601, "timeout 3601 is out of range"),
         ("timeout", float("nan"), "timeout nan is out of range"),
-        ("requests_per_10s", 4, "requests_per_10s 4 is out of range. Give 5 to 100"),
-        ("requests_per_10s", 101, "requests_per_10s 101 is out of range. Give 5 to 100"),
+        ("requests_per_10s", 0, "requests_per_10s 0 is out of range. Give 1 to 100"),
+        ("requests_per_10s", 101, "requests_per_10s 101 is out of range. Give 1 to 100"),
     ],
 )
 def test_refused_values(field: str, value: Any, problem: str) -> None:

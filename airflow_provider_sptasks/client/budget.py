@@ -1,0 +1,152 @@
+"""The budget of requests to a tenant as plain numbers, and the one that a process keeps for itself."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from airflow_provider_sptasks.client.locks import fork_safe_lock
+
+T = TypeVar("T")
+
+TENANT_LIMIT = 100
+WINDOW = 10.0
+# After a 429 this part of what was sent in the window before it goes on to be sent.
+KEPT_AFTER_429 = 0.4
+MIN_PER_WINDOW = 1.0
+# No lesson counts less than this part of what was allowed.
+LEAST_COUNTED = 0.25
+# How long the pace takes to grow again, in windows. It grows with the square of itself: however many share a
+# tenant, all of them together grow alike, and so slowly that they don't violate the limit three times in two
+# minutes, for which SailPoint locks the client out.
+REGROWTH_WINDOWS = 24.0
+
+
+@dataclass(slots=True)
+class State:
+    """
+    What has been sent, and what the tenant has said. Times are in seconds, by the clock of its keeper.
+
+    :param next: when the next request would be due, were all of them evenly spread
+    :param held_until: nothing may be sent before
+    :param lanes: as ``next``, for the requests of each lane by its name
+    :param sent: how many requests were sent in the window that ended at ``sent_at``, about
+    :param sent_at: when the last request was sent
+    :param learnt: how many requests in a window the last 429 has left; ``None`` if there was none
+    :param learnt_at: when that was
+    """
+
+    next: float = 0.0
+    held_until: float = 0.0
+    lanes: dict[str, float] = field(default_factory=dict)
+    sent: float = 0.0
+    sent_at: float = 0.0
+    learnt: float | None = None
+    learnt_at: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what makes the same state again, as plain JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def take(
+        self, lane: str | None, *, interval: float, burst: int, max_wait: float, window: float, now: float
+    ) -> float:
+        """
+        Take the next place.
+
+        :param lane: the name of the lane; ``None`` for the whole
+        :param interval: seconds between two requests
+        :param burst: how many may be sent at once after a pause
+        :param max_wait: no place is taken if it comes later than that many seconds from now
+        :param window: seconds of a window
+        :param now: the time
+        :return: seconds until the place
+        """
+        spread = (burst - 1) * interval
+        before = self.next if lane is None else self.lanes.get(lane, 0.0)
+        due = max(before, now, self.held_until + spread)
+        wait = max(due - spread - now, 0.0)
+        if wait > max_wait:
+            return wait
+        if lane is None:
+            self.next = due + interval
+            self.sent = self._sent_lately(now + wait, window) + 1
+            self.sent_at = now + wait
+        else:
+            self.lanes[lane] = due + interval
+        return wait
+
+    def hold(self, seconds: float, now: float) -> None:
+        """
+        Let nothing be sent for some time.
+
+        :param seconds: from now on
+        :param now: the time
+        """
+        self.held_until = max(self.held_until, now + seconds)
+
+    def learn(self, window: float, now: float) -> None:
+        """
+        Send less after a 429: others send to the same tenant, too.
+
+        :param window: seconds of a window
+        :param now: the time
+        """
+        if self.learnt is not None and now < self.learnt_at + window:
+            return  # all refusals of a window are one lesson
+        allowed = min(self.allowed(window, now), TENANT_LIMIT)
+        # Who has sent little lately, since there was little to do, doesn't learn from that.
+        sent = max(self._sent_lately(now, window), allowed * LEAST_COUNTED)
+        self.learnt = max(MIN_PER_WINDOW, KEPT_AFTER_429 * min(allowed, sent))
+        self.learnt_at = now
+
+    def allowed(self, window: float, now: float) -> float:
+        """
+        Say how many requests may be sent in a window by what 429s have taught.
+
+        :param window: seconds of a window
+        :param now: the time
+        """
+        if self.learnt is None:
+            return math.inf
+        grown = max(now - max(self.learnt_at, self.held_until), 0.0) / (
+            REGROWTH_WINDOWS * window * TENANT_LIMIT
+        )
+        rest = 1 / self.learnt - grown
+        return 1 / rest if rest > 0 else math.inf
+
+    def _sent_lately(self, now: float, window: float) -> float:
+        return self.sent * math.exp(-max(now - self.sent_at, 0.0) / window)
+
+
+class Budget(Protocol):
+    """Who keeps a state, for one process or for several."""
+
+    def update(self, change: Callable[[State, float], T]) -> T:
+        """
+        Change the state, while no other thread or process changes it.
+
+        :param change: gets the state and the time; it may be called again, with a newer state
+        :return: what ``change`` returns
+        """
+
+
+class OwnBudget:
+    """
+    The budget of one process. Safe to share between threads.
+
+    :param clock: returns seconds, monotonic
+    """
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock
+        self._lock = fork_safe_lock()
+        self._state = State()
+
+    def update(self, change: Callable[[State, float], T]) -> T:
+        """Change the state, while no other thread changes it."""
+        with self._lock:
+            return change(self._state, time.monotonic() if self._clock is None else self._clock())

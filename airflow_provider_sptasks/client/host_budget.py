@@ -1,0 +1,171 @@
+"""The budget that all processes of a user on a host share, in a small locked file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import stat
+import tempfile
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from airflow_provider_sptasks.client.budget import WINDOW, OwnBudget, State
+from airflow_provider_sptasks.client.locks import fork_safe_lock
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Where the files are: for tests, and for hosts whose temporary directory is not shared by all processes.
+DIRECTORY_VARIABLE = "SAILPOINT_BUDGET_DIR"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+FILE_SIZE = 1024
+# No process needs the lock for longer than some microseconds, unless it was suspended.
+LOCK_SECONDS, LOCK_PAUSE_SECONDS = 1.0, 0.001
+# No time that is stored is further ahead; SailPoint's longest ban takes 20 minutes.
+MAX_AHEAD_SECONDS = 3_600.0
+# For that long a process keeps count by itself after the file failed.
+RETRY_SECONDS = 30.0
+
+
+class HostBudget:
+    """
+    The budget of all processes of this user on this host for one tenant, client id and API version.
+
+    Its times are by the monotonic clock, which processes of a host have in common, and which cannot be set. Who
+    dies with the lock leaves it to the others, since the kernel opens it. Where the file can't be had, the
+    process keeps count by itself, and says so once. Safe to share between threads and across forks.
+
+    :param parts: what is counted together; only their hash is in the file's name
+    :param directory: where the file is; ``None`` for a directory of the user's in the temporary directory
+    """
+
+    def __init__(self, *parts: str, directory: str | None = None) -> None:
+        self._name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+        self._directory = directory
+        self._lock = fork_safe_lock()
+        self._own = OwnBudget()
+        self._file: int | None = None
+        self._close: Callable[[], object] = lambda: None
+        self._pid = 0
+        self._retry_at = 0.0
+        self._warned = False
+
+    def update(self, change: Callable[[State, float], T]) -> T:
+        """Change the state, while no other thread or process changes it."""
+        with self._lock:
+            if time.monotonic() >= self._retry_at:
+                try:
+                    return self._update(change)
+                except OSError as error:
+                    self._retry_at = time.monotonic() + RETRY_SECONDS
+                    if not self._warned:
+                        self._warned = True
+                        log.warning(
+                            "The budget of requests can't be shared with other processes of this host: %s. "
+                            "This one keeps count by itself.",
+                            error,
+                        )
+        return self._own.update(change)
+
+    def _update(self, change: Callable[[State, float], T]) -> T:
+        file = self._opened()
+        _lock(file)
+        try:
+            now = time.monotonic()
+            state = _read(file, now)
+            result = change(state, now)
+            _write(file, state)
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+        return result
+
+    def _opened(self) -> int:
+        """Return the open file; a forked process opens its own, since locks belong to what was opened."""
+        if self._pid != os.getpid():
+            self._close()
+            self._file, self._pid = None, os.getpid()
+        if self._file is None:
+            if fcntl is None:
+                raise OSError("there is no fcntl on this system")
+            path = _directory(self._directory) / f"{self._name}.json"
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._file = os.open(path, flags, 0o600)
+            self._close = weakref.finalize(self, os.close, self._file)
+            _must_be_private(str(path), os.fstat(self._file))
+        return self._file
+
+
+def _directory(given: str | None) -> Path:
+    chosen = given or os.environ.get(DIRECTORY_VARIABLE)
+    path = Path(chosen or Path(tempfile.gettempdir(), f"airflow-provider-sptasks-{os.getuid()}"))
+    path.mkdir(mode=0o700, exist_ok=True)
+    _must_be_private(str(path), path.lstat())
+    return path
+
+
+def _must_be_private(path: str, found: os.stat_result) -> None:
+    """Refuse what another user may have put there, or may change."""
+    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{path} is not this user's alone")
+
+
+def _lock(file: int) -> None:
+    ends_at = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= ends_at:
+                raise TimeoutError(f"another process has held its lock for {LOCK_SECONDS:g} s") from None
+            time.sleep(LOCK_PAUSE_SECONDS)
+        else:
+            return
+
+
+def _read(file: int, now: float) -> State:
+    content = os.pread(file, FILE_SIZE, 0)
+    if not content:
+        return State()
+    try:
+        values = json.loads(content)
+        boot = values.pop("boot")
+        state = State(**values)
+        times = [state.next, state.held_until, state.sent_at, state.learnt_at, *state.lanes.values()]
+        usable = all(0 <= each <= now + MAX_AHEAD_SECONDS for each in times)
+        usable = usable and state.sent >= 0 and (state.learnt is None or state.learnt > 0)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        # What was sent lately is not known any more: nothing is sent for as long as it may count.
+        return State(held_until=now + WINDOW)
+    return state if usable and boot == _boot_id() else State()
+
+
+def _write(file: int, state: State) -> None:
+    content = json.dumps(state.to_json() | {"boot": _boot_id()}).encode().ljust(FILE_SIZE)
+    if len(content) > FILE_SIZE:
+        raise OSError(f"{len(content)} bytes are too many for it")
+    if os.pwrite(file, content, 0) < FILE_SIZE:
+        raise OSError("it could not be written whole: is the disk full?")
+
+
+_boot: list[str] = []
+
+
+def _boot_id() -> str:
+    """Return the name of this machine's start, from which its clock counts; empty where it has none."""
+    if not _boot:
+        try:
+            _boot.append(BOOT_ID.read_text().strip())
+        except OSError:
+            _boot.append("")
+    return _boot[0]
