@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_sptasks.client import pacing
+from airflow_provider_sptasks.client import budget, pacing
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.plugin.connections import connect
@@ -209,7 +209,7 @@ def test_watching_takes_a_twentieth_of_the_limit_at_most(tenant: Emulator) -> No
     pacer = watch.reader().transport.pacer
     watch.close()
     assert isinstance(pacer, pacing.Lane)
-    assert pacer.requests <= 0.05 * pacing.TENANT_LIMIT
+    assert pacer.requests <= 0.05 * budget.TENANT_LIMIT
     assert len(pacer.stages) == 2, "and it keeps to the connection's own budget"
 
 
