@@ -71,14 +71,15 @@ def page(airflow_database: None, emulator: Emulator) -> Iterator[Client]:
         for name, value in environment.items():
             patch.setenv(name, value)
         from airflow.api_fastapi.app import init_auth_manager
-        from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
         from fastapi import FastAPI
 
         from airflow_provider_sptasks.plugin.app import build
 
         manager: Any = init_auth_manager()
         tokens = {
-            role: manager.generate_jwt(SimpleAuthManagerUser(username=role, role=role.upper(), teams=[]))
+            role: manager.generate_jwt(
+                manager.deserialize_user({"sub": role, "role": role.upper(), "teams": []})
+            )
             for role in ROLES
         }
         root = FastAPI()
