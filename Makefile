@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-lowest lint docs bench constraints release-check clean no-node
+.PHONY: help demo screenshots test test-lowest lint docs bench constraints release-check clean no-node
 
 # Without its bytecode cache Airflow starts three to four times slower.
 unexport PYTHONDONTWRITEBYTECODE
@@ -40,12 +40,16 @@ help:
 	@echo "make docs     build the documentation in docs/_build/html; a warning is an error"
 	@echo "make bench    compare with what else one could use"
 	@echo "make release-check  build the packages, and follow the README with them in an empty environment"
+	@echo "make screenshots  take the pictures of the page in docs/images again (needs Chromium)"
 	@echo "make clean    remove everything that these made"
 	@echo
 	@echo "Each sets up what it needs; PYTHON=python3.13 chooses the Python, from 3.11 on."
 
 demo: $(INSTALLED)
 	@.venv/bin/python -m demo $(if $(filter-out 0,$(KEEP)),--keep)
+
+screenshots: $(INSTALLED)
+	@.venv/bin/python -m demo.screenshots
 
 test: lint $(SDK1_INSTALLED) $(SDK2_INSTALLED) $(NODE_SDK_INSTALLED)
 	@SAILPOINT_SDK1_PYTHON="$(CURDIR)/.venv-sdk1/bin/python" \

@@ -19,7 +19,7 @@ if Version("3.2.0") <= AIRFLOW:
         TaskDeferred,
     )
 else:
-    from airflow.exceptions import (  # type: ignore[no-redef,attr-defined]
+    from airflow.exceptions import (  # type: ignore[no-redef]
         AirflowFailException,
         AirflowRescheduleException,
         AirflowSensorTimeout,
@@ -43,4 +43,5 @@ def dag_serialization() -> Any:
     """The class that serializes DAGs."""
     from airflow.serialization import serialized_objects
 
-    return getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
+    older = getattr(serialized_objects, "SerializedDAG", None)
+    return getattr(serialized_objects, "DagSerialization", older)

@@ -97,6 +97,14 @@ LAYERS = [
     ["cli.main", "cli.tasks", "cli.sources", "cli.whoami", "cli.emulating"],
     ["cli.definition", "cli.polling", "cli.clearing", "__main__"],
     ["cli.waits", "cli.aggregating"],
+    # what the api-server shows
+    ["plugin.tasks", "plugin.snapshot"],
+    ["plugin.history", "plugin.overview"],
+    ["plugin.access", "plugin.connections", "plugin.gates", "plugin.changes"],
+    ["plugin.watch"],
+    ["plugin.page"],
+    ["plugin.app"],
+    ["plugin"],
 ]
 MAX_LINES = 300
 # What is used in some files only. Files are paths in the package, and may be folders.
@@ -106,6 +114,8 @@ ONLY_IN = {
     "tenacity": ["client/retry.py"],
     "asgiref": ["triggers"],
     "starlette": ["emulator"],
+    "fastapi": ["plugin"],
+    "sqlalchemy": ["plugin/connections.py", "plugin/gates.py"],
     "uvicorn": ["emulator"],
     "jsonpatch": ["emulator"],
     "python_multipart": ["emulator"],
