@@ -23,7 +23,7 @@ from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.start_options import StartOptions
 from airflow_provider_sptasks.client.starting import IfRunning, Starter
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
-from airflow_provider_sptasks.operators._start_messages import blocked
+from airflow_provider_sptasks.waiting.starting import blocked
 from airflow_provider_sptasks.waiting.verdict import outcome, title
 
 if TYPE_CHECKING:
