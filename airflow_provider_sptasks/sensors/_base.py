@@ -232,6 +232,7 @@ class SailPointSensor(BaseSensorOperator):
             self._progress,
             seconds_left=self._seconds_left,
             has_worked=first is not None,
+            defers=self.deferrable,
         )
 
     def _check(self, event: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
 from airflow_provider_sptasks.waiting.events import Wait
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
-from airflow_provider_sptasks.waiting.queries import Answers, Clients, ask_all
+from airflow_provider_sptasks.waiting.queries import Answers, Clients, Query, ask_all
 from airflow_provider_sptasks.waiting.verdict import Verdict
 
 # A refusal after polls that worked may come from something on the way: it has to repeat for that long.
@@ -37,6 +37,7 @@ class Driver:
     :param seconds_left: says how many seconds there are until the caller's deadline
     :param sleep: waits for seconds
     :param has_worked: whether the tenant has answered the caller before: a first refusal is taken at its word
+    :param defers: whether a trigger goes on after a poll that isn't the end, and asks what can be left to it
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Driver:
         seconds_left: Callable[[], float],
         sleep: Callable[[float], object] = time.sleep,
         has_worked: bool = False,
+        defers: bool = False,
     ) -> None:
         self.wait = wait
         self.answers: Answers = {}
@@ -56,6 +58,7 @@ class Driver:
         self._seconds_left = seconds_left
         self._sleep = sleep
         self._has_worked = has_worked
+        self._defers = defers
 
     @property
     def source_id(self) -> str | None:
@@ -107,6 +110,9 @@ class Driver:
         """Ask, and ask what the answers lead to, until nothing is left to ask."""
         answers = {query: answer for query, answer in self.answers.items() if query.lasts(answer)}
         now = datetime.now(UTC)
-        while queries := [query for query in self.wait.queries(answers, now) if query not in answers]:
+        while queries := [query for query in self.wait.queries(answers, now) if self._asks(query, answers)]:
             answers |= ask_all(self._connection, queries)
         return answers
+
+    def _asks(self, query: Query, answers: Answers) -> bool:
+        return query not in answers and not (self._defers and query.is_left_to_trigger)
