@@ -6,7 +6,7 @@ import argparse
 import logging
 from collections.abc import Callable
 
-from benchmarks import calls, clearing, emulator, gates, imports, waiting
+from benchmarks import calls, clearing, emulator, fleet, gates, imports, waiting
 from benchmarks.tables import machine
 
 BENCHMARKS: dict[str, Callable[..., str]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[..., str]] = {
     "waiting": waiting.run,
     "gates": gates.run,
     "clearing": clearing.run,
+    "fleet": fleet.run,
 }
 
 

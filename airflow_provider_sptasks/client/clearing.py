@@ -156,8 +156,7 @@ class Clearing:
         self._note = note
         self._retry = stoppable(client, stop).retry
         self._client = client.with_retry(replace(self._retry, max_attempts=1))
-        pacer = client.transport.pacer
-        self._per_second = pacer.requests / pacer.window
+        self._pacer = client.transport.pacer
         self._sent: dict[str, datetime] = {}
 
     def run(self, tasks: Iterable[TaskStatus]) -> None:
@@ -187,6 +186,8 @@ class Clearing:
         patience = min(self._batch_size, len(todo))
         while flow.goes_on and flow.failures_in_a_row < patience:
             self._retry.check()
+            flow.interval = 1 / self._per_second
+            flow.take_back(time.monotonic() - FRESHNESS)
             if flow.next_read_in(self._answer_seconds) == 0:
                 batch = flow.next_batch(self._batch_size)
                 flow.add_read(pool.submit(self._client.find, [task.id for task in batch]), batch)
@@ -206,6 +207,10 @@ class Clearing:
             raise flow.error
 
     @property
+    def _per_second(self) -> float:
+        return self._pacer.per_second
+
+    @property
     def _answer_seconds(self) -> float:
         return self._client.transport.answer_seconds
 
@@ -213,7 +218,8 @@ class Clearing:
     def _in_flight(self) -> int:
         """How many tasks to settle at a time: what the pace needs while answers take as long as they do."""
         needed = math.ceil(self._per_second * self._answer_seconds) + 2
-        return min(max(MIN_IN_FLIGHT, needed), MAX_IN_FLIGHT)
+        fewest = min(MIN_IN_FLIGHT, math.ceil(self._per_second) + 1)  # or they would wait until it's too late
+        return min(max(fewest, needed), MAX_IN_FLIGHT)
 
     @property
     def _batch_size(self) -> int:
@@ -245,6 +251,9 @@ class Clearing:
         if left <= 0:
             raise NotSentError(f"{status} was not cleared yet: it must be read again first")
         client = self._client.with_retry(replace(self._client.retry, deadline=left, strict=True))
+        if self._pacer.interval > FRESHNESS / 4:
+            # Its turn might come when it must be read again, and so for ever.
+            client = client.with_pacer(self._pacer.urgent())
         completed = client.transport.clock.now()
         try:
             after = client.update(status.id, clear_operations(self._completion_status, completed))

@@ -41,7 +41,7 @@ class Flow:
     The tasks of one pass.
 
     :param todo: those that are left; what could not be settled comes back to its end
-    :param interval: seconds from one task to the next, by the client's pace
+    :param interval: seconds from one task to the next, by the client's pace; may be changed
     """
 
     def __init__(self, todo: deque[TaskStatus], interval: float) -> None:
@@ -50,7 +50,7 @@ class Flow:
         self.failures_in_a_row = 0
         self.error: SailPointError | None = None
         self._todo = todo
-        self._interval = interval
+        self.interval = interval
         self._next_settling_at = 0.0
         self._reads: dict[Future[dict[str, TaskStatus]], _Read] = {}
         self._settling: dict[Future[SailPointError | None], TaskStatus] = {}
@@ -81,14 +81,23 @@ class Flow:
         """
         return max(self._next_settling_at - time.monotonic(), 0.0) if self.ready else None
 
+    def take_back(self, read_before: float) -> None:
+        """
+        Have tasks read again with the next ones, but for one: that one goes on, so that something does.
+
+        :param read_before: those that were read before that time
+        """
+        while len(self.ready) > 1 and self.ready[0].read_at < read_before:
+            self._todo.append(self.ready.popleft().task)
+
     def next_ready(self) -> Candidate:
         """Take the next task that is ready."""
         self._take_place()
         return self.ready.popleft()
 
     def _take_place(self) -> None:
-        earliest = time.monotonic() - BURST * self._interval
-        self._next_settling_at = max(self._next_settling_at, earliest) + self._interval
+        earliest = time.monotonic() - BURST * self.interval
+        self._next_settling_at = max(self._next_settling_at, earliest) + self.interval
 
     def next_read_in(self, answer_seconds: float) -> float | None:
         """
@@ -100,9 +109,9 @@ class Flow:
         if not self._todo or len(self._reads) >= MAX_READS:
             return None
         now = time.monotonic()
-        settled_at = now + len(self.ready) * self._interval
+        settled_at = now + len(self.ready) * self.interval
         for read in self._reads.values():  # in the order in which they were asked for
-            settled_at = max(settled_at, read.at + answer_seconds) + len(read.batch) * self._interval
+            settled_at = max(settled_at, read.at + answer_seconds) + len(read.batch) * self.interval
         return max(settled_at - answer_seconds - now, 0.0)
 
     def next_batch(self, size: int) -> list[TaskStatus]:

@@ -81,6 +81,12 @@ class HostBudget:
     def _update(self, change: Callable[[State, float], T]) -> T:
         file = self._opened()
         _lock(file)
+        if not os.fstat(file).st_nlink:
+            # Removed, as by what tidies temporary files: other processes share another one by now.
+            self._close()
+            self._file = None
+            file = self._opened()
+            _lock(file)
         try:
             now = time.monotonic()
             state = _read(file, now)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections import deque
 from dataclasses import dataclass
 
 from airflow_provider_sptasks.client.budget import TENANT_LIMIT, WINDOW, Budget, OwnBudget, State
@@ -14,6 +16,10 @@ MAX_BURST = 10
 LANE_BURST = 2
 # Requests that are no polls take their places at most this many seconds ahead: polls never queue behind more.
 HORIZON_SECONDS = 2.0
+# A lane leaves a part of the whole to the others, even if its own share is larger.
+MAX_LANE_PART = 0.75
+# A process among many tries a little more than what it got lately: it may get more by now.
+CROWD_GROWTH = 1.25
 
 _pacers: dict[tuple[str, str, str, str | None], Pacer] = {}
 _pacers_lock = fork_safe_lock()
@@ -54,6 +60,25 @@ class Pacer:
         self.budget = budget or OwnBudget()
         self._lanes: dict[float, Lane] = {}
         self._lock = fork_safe_lock()
+        self._allowed = requests
+        self._began_at = math.inf
+        self._crowded_at = -math.inf
+        self._taken_at: deque[float] = deque(maxlen=TENANT_LIMIT)
+
+    @property
+    def interval(self) -> float:
+        """Seconds from one request to the next, by all who share the budget."""
+        return self.window / min(self.requests, self._allowed)
+
+    @property
+    def per_second(self) -> float:
+        """How many requests in a second this process may expect to send, by what others have left it lately."""
+        now = time.monotonic()
+        if now > self._crowded_at + self.window:
+            return 1 / self.interval
+        seconds = min(max(now - self._began_at, 1.0), self.window)
+        lately = sum(at > now - self.window for at in tuple(self._taken_at))
+        return min(1 / self.interval, CROWD_GROWTH * max(lately, 1) / seconds)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -71,6 +96,10 @@ class Pacer:
                 self._lanes[share_of_limit] = Lane(self, share_of_limit)
             return self._lanes[share_of_limit]
 
+    def urgent(self) -> Pacer:
+        """Return the pace of requests that can't wait but for a :meth:`hold`: the others wait for them."""
+        return _Urgent(self)
+
     def reserve(self, max_wait: float = math.inf) -> float:
         """
         Take the next place.
@@ -81,8 +110,9 @@ class Pacer:
         return self.budget.update(lambda state, now: self._take(state, now, max_wait))
 
     def _take(self, state: State, now: float, max_wait: float) -> float:
-        requests = min(self.requests, state.allowed(self.window, now))
-        return state.take(
+        self._allowed = state.allowed(self.window, now)
+        requests = min(self.requests, self._allowed)
+        wait = state.take(
             None,
             interval=self.window / requests,
             burst=max(1, min(self.max_burst, int(TENANT_LIMIT - self.requests), math.ceil(requests / 8))),
@@ -90,6 +120,16 @@ class Pacer:
             window=self.window,
             now=now,
         )
+        self._note(wait <= max_wait, is_held=state.held_until > now)
+        return wait
+
+    def _note(self, is_taken: bool, is_held: bool) -> None:
+        now = time.monotonic()
+        self._began_at = min(self._began_at, now)
+        if is_taken:
+            self._taken_at.append(now)
+        elif not is_held:
+            self._crowded_at = now
 
     def hold(self, seconds: float) -> None:
         """
@@ -143,14 +183,33 @@ class Lane(Pacer):
         return self._parent.lane(share_of_limit)
 
     def _take(self, state: State, now: float, max_wait: float) -> float:
+        self._allowed = MAX_LANE_PART * min(self._parent.requests, state.allowed(self.window, now))
         return state.take(
             self._name,
-            interval=self.window / self.requests,
+            interval=self.interval,
             burst=max(1, min(LANE_BURST, int(TENANT_LIMIT - self.requests))),
             max_wait=max_wait,
             window=self.window,
             now=now,
         )
+
+
+class _Urgent(Pacer):
+    """The pace of requests that can't wait; what they take, the parent's others don't get."""
+
+    def __init__(self, parent: Pacer) -> None:
+        super().__init__(parent.requests, parent.window, parent.budget)
+        self._parent = parent
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """This one."""
+        return (Stage(self),)
+
+    def reserve(self, max_wait: float = math.inf) -> float:  # noqa: ARG002 - it takes a place anyway
+        """Take a place, wherever it is; return the seconds for which nothing may be sent."""
+        self._parent.reserve()
+        return self.held()
 
 
 def shared_pacer(

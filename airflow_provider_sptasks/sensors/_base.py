@@ -233,6 +233,7 @@ class SailPointSensor(BaseSensorOperator):
             has_worked=first is not None,
             # Where one process sees more of the wait than a poll.
             estimates=not self.deferrable and not self.reschedule,
+            defers=self.deferrable,
         )
 
     def _check(self, event: Mapping[str, Any]) -> None:

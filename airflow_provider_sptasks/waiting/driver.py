@@ -13,6 +13,7 @@ from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.queries import (
     Answers,
     Clients,
+    Query,
     ask_all,
     ask_usual_durations,
 )
@@ -46,6 +47,7 @@ class Driver:
     :param sleep: waits for seconds
     :param has_worked: whether the tenant has answered the caller before: a first refusal is taken at its word
     :param estimates: whether it is read, once, how long what runs usually takes; a failure harms nothing
+    :param defers: whether a trigger goes on after a poll that isn't the end, and asks what can be left to it
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Driver:
         sleep: Callable[[float], object] = time.sleep,
         has_worked: bool = False,
         estimates: bool = False,
+        defers: bool = False,
     ) -> None:
         self.wait = wait
         self.answers: Answers = {}
@@ -67,6 +70,7 @@ class Driver:
         self._sleep = sleep
         self._has_worked = has_worked
         self._estimates = estimates
+        self._defers = defers
 
     @property
     def source_id(self) -> str | None:
@@ -123,6 +127,9 @@ class Driver:
         """Ask, and ask what the answers lead to, until nothing is left to ask."""
         answers = {query: answer for query, answer in self.answers.items() if query.lasts(answer)}
         now = datetime.now(UTC)
-        while queries := [query for query in self.wait.queries(answers, now) if query not in answers]:
+        while queries := [query for query in self.wait.queries(answers, now) if self._asks(query, answers)]:
             answers |= ask_all(self._connection, queries)
         return answers
+
+    def _asks(self, query: Query, answers: Answers) -> bool:
+        return query not in answers and not (self._defers and query.is_left_to_trigger)

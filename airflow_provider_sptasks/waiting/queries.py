@@ -48,6 +48,8 @@ class Query(ABC):
     """What it is about, for the log."""
     max_batch: ClassVar[int] = 1
     """How many are asked together."""
+    is_left_to_trigger: ClassVar[bool] = False
+    """Whether a sensor that defers leaves it to its trigger, which asks for many sensors together."""
 
     @classmethod
     @abstractmethod
@@ -190,6 +192,7 @@ class KnownSource(Query):
 
     subject = "sources"
     max_batch = 100
+    is_left_to_trigger = True
 
     source_id: str
 

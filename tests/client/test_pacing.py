@@ -93,7 +93,7 @@ class TestPacer:
 
 class TestLane:
     @pytest.mark.parametrize(
-        ("share", "burst", "interval"), [(0.1, 2, 1.0), (0.01, 2, 10.0), (0.5, 2, 0.2), (1.0, 1, 0.1)]
+        ("share", "burst", "interval"), [(0.1, 2, 1.0), (0.01, 2, 10.0), (0.5, 2, 0.2), (1.0, 1, 1 / 6)]
     )
     def test_spreads_its_own_requests(self, share: float, burst: int, interval: float, clock: Clock) -> None:
         waits = reservations(Pacer(80).lane(share), 10)
