@@ -1,4 +1,4 @@
-"""Hosts that don't know of each other, for an hour of virtual time: the real pace against the real limiter."""
+"""Hosts that don't know of each other, for an hour of virtual time: the real pace at the real limiter."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def run(*, quick: bool) -> str:
     head = ["hosts", "accepted in 10 s", "429s", "lock-outs", "fairness"]
     return (
         "### Hosts that don't know of each other\n\nSimulated, an hour, all always busy; the worst of "
-        f"{len(seeds)} runs. SailPoint's limit is 100.\n\n{table(head, rows)}\n\n{table(REQUIREMENT, required)}"
+        f"{len(seeds)} runs. SailPoint's limit is 100.\n\n{table(head, rows)}\n\n"
+        f"{table(REQUIREMENT, required)}"
     )
 
 

@@ -231,7 +231,6 @@ class SailPointSensor(BaseSensorOperator):
             self._progress,
             seconds_left=self._seconds_left,
             has_worked=first is not None,
-            # Where one process sees more of the wait than a poll.
             estimates=not self.deferrable and not self.reschedule,
             defers=self.deferrable,
         )
