@@ -44,7 +44,8 @@ def main() -> None:
             print(_clear(client, given["ids"]))
     else:
         # As the hook of a sensor has it.
-        with TaskStatusClient(settings, pacer=pacer, retry=RetryPolicy(deadline=60, max_attempts=4)) as client:
+        retry = RetryPolicy(deadline=60, max_attempts=4)
+        with TaskStatusClient(settings, pacer=pacer, retry=retry) as client:
             print(_first_poll(client, given["ids"][0]))
 
 
