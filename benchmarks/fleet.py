@@ -176,7 +176,7 @@ def run(*, quick: bool) -> str:
     return "\n\n".join(
         [
             f"### Fleets\n\n{CLEARERS} processes clear {TASKS} tasks each; or {WORKERS} workers have the "
-            f"sensor of a source each, which defers. Besides, {POLLERS} triggerers have {GATES:,} gates each.",
+            f"sensor of a source each, which defers. {POLLERS} triggerers have {GATES:,} gates each.",
             table(head, rows),
             _requirements([each for each in outcomes if each.ours]),
             fleet_simulation.run(quick=quick),

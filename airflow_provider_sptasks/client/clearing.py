@@ -112,11 +112,11 @@ class OneClearing:
     def _attempt(self, ends_at: float) -> TaskStatus:
         retry = replace(self._client.retry, deadline=max(ends_at - time.monotonic(), 0.0), max_attempts=1)
         if self._may_be_cleared:
-            read_at = time.monotonic()
-            status = self._client.with_retry(retry).get(self._task_status_id)
+            client, sent_at = _timed(self._client.with_retry(retry))
+            status = client.get(self._task_status_id)
             if status.is_complete:
                 return status
-            left = max(read_at + FRESHNESS - time.monotonic(), 0.0)
+            left = max(sent_at[-1] + FRESHNESS - time.monotonic(), 0.0)
             retry = replace(retry, deadline=min(retry.deadline, left), strict=True)
         try:
             return self._client.with_retry(retry).update(self._task_status_id, self._operations)
@@ -190,7 +190,8 @@ class Clearing:
             flow.take_back(time.monotonic() - FRESHNESS)
             if flow.next_read_in(self._answer_seconds) == 0:
                 batch = flow.next_batch(self._batch_size)
-                flow.add_read(pool.submit(self._client.find, [task.id for task in batch]), batch)
+                client, sent_at = _timed(self._client)
+                flow.add_read(pool.submit(client.find, [task.id for task in batch]), batch, sent_at)
             while flow.next_settling_in() == 0 and flow.settling < self._in_flight:
                 candidate = flow.next_ready()
                 flow.add_settling(pool.submit(self._settle, *candidate), candidate.task)
@@ -231,8 +232,9 @@ class Clearing:
         """Note what became of a task; return why that is not known yet, where it isn't."""
         try:
             if status is None or time.monotonic() >= read_at + FRESHNESS:
-                read_at = time.monotonic()
-                status = self._client.get(task.id)
+                client, sent_at = _timed(self._client)
+                status = client.get(task.id)
+                read_at = sent_at[-1]
             if status.is_complete:
                 outcome = ClearOutcome.CLEARED if self._is_ours(status) else ClearOutcome.ALREADY_COMPLETE
                 self._note(ClearResult(task.id, outcome, status))
@@ -274,3 +276,9 @@ class Clearing:
             return False
         same_time = abs((status.completed - sent).total_seconds()) <= SAME_TIME
         return same_time and status.completion_status is CompletionStatus.parse(self._completion_status)
+
+
+def _timed(client: TaskStatusClient) -> tuple[TaskStatusClient, list[float]]:
+    """Return a client, and the times at which its requests are sent: they may have to wait before."""
+    sent_at: list[float] = []
+    return client.with_answers(lambda answer: sent_at.append(answer.sent_at)), sent_at

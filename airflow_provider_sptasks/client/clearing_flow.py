@@ -34,6 +34,7 @@ class Candidate(NamedTuple):
 class _Read:
     batch: list[TaskStatus]
     at: float
+    sent_at: list[float]
 
 
 class Flow:
@@ -122,15 +123,18 @@ class Flow:
         """
         return [self._todo.popleft() for _ in range(min(size, len(self._todo)))]
 
-    def add_read(self, read: Future[dict[str, TaskStatus]], batch: list[TaskStatus]) -> None:
+    def add_read(
+        self, read: Future[dict[str, TaskStatus]], batch: list[TaskStatus], sent_at: list[float] | None = None
+    ) -> None:
         """
         Add a batch that is being read from now on.
 
         :param read: its statuses by id
         :param batch: the tasks
+        :param sent_at: gets the times at which its requests are sent, after they waited for the pace
         """
         self._take_place()
-        self._reads[read] = _Read(batch, time.monotonic())
+        self._reads[read] = _Read(batch, time.monotonic(), [] if sent_at is None else sent_at)
 
     def add_settling(self, outcome: Future[SailPointError | None], task: TaskStatus) -> None:
         """
@@ -160,7 +164,8 @@ class Flow:
             self.error = error
             self._readable = False
         else:
-            self.ready.extend(Candidate(task, found.get(task.id), read.at) for task in read.batch)
+            read_at = min(read.sent_at, default=read.at)
+            self.ready.extend(Candidate(task, found.get(task.id), read_at) for task in read.batch)
 
     def _collect_outcome(self, outcome: Future[SailPointError | None], task: TaskStatus) -> None:
         problem = outcome.result()

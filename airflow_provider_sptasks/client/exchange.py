@@ -108,7 +108,7 @@ class Exchange:
             self._measure(time.monotonic() - started)
         headers = {name: redactor.clean_text(value) for name, value in response.headers.items()}
         clean = redactor.clean if 200 <= response.status < 300 else redactor.clean_json
-        return replace(response, headers=headers, body=clean(response.body))
+        return replace(response, headers=headers, body=clean(response.body), sent_at=started)
 
     def _send(
         self, request: http.Request, url: str, body: bytes | Sending | None, auth: AuthBase, seconds: float

@@ -42,9 +42,9 @@ class HostBudget:
     """
     The budget of all processes of this user on this host for one tenant, client id and API version.
 
-    Its times are by the monotonic clock, which is one for all processes of a host, and cannot be set. Who
-    dies with the lock leaves it to the others, since the kernel opens it. Where the file can't be had, the
-    process keeps count by itself, and says so once. Safe to share between threads and across forks.
+    Its times are by the monotonic clock, which processes of a host have in common, and which cannot be set.
+    Who dies with the lock leaves it to the others, since the kernel opens it. Where the file can't be had,
+    the process keeps count by itself, and says so once. Safe to share between threads and across forks.
 
     :param parts: what is counted together; only their hash is in the file's name
     :param directory: where the file is; ``None`` for a directory of the user's in the temporary directory

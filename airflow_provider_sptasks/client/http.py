@@ -89,11 +89,13 @@ class Response:
     :param status: HTTP status
     :param headers: headers, with lower-case names
     :param body: the whole body
+    :param sent_at: when its request was sent, by the monotonic clock
     """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    sent_at: float = 0.0
 
 
 def get_token(path: str, client_id: str, client_secret: str) -> Request:

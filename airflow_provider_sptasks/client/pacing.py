@@ -72,7 +72,7 @@ class Pacer:
 
     @property
     def per_second(self) -> float:
-        """How many requests in a second this process may expect to send, by what others have left it."""
+        """How many requests a second this process may expect to send, by what others left it lately."""
         now = time.monotonic()
         if now > self._crowded_at + self.window:
             return 1 / self.interval
@@ -203,7 +203,7 @@ class _Urgent(Pacer):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Return the only one: the caller waits in no other."""
+        """The only one is itself."""
         return (Stage(self),)
 
     def reserve(self, max_wait: float = math.inf) -> float:  # noqa: ARG002 - it takes a place anyway
