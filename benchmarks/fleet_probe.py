@@ -71,7 +71,7 @@ def _poll(ids: Sequence[str], pacer: Pacer | None) -> None:
     from airflow_provider_sptasks.waiting.events import ARGUMENTS_VERSION
 
     if pacer is not None:
-        transport.shared_pacer = lambda *_: pacer  # type: ignore[assignment]
+        vars(transport)["shared_pacer"] = lambda *_: pacer
 
     async def wait() -> None:
         triggers = [
