@@ -264,7 +264,7 @@ class TestOutcomes:
         assert started(tenant) == []
 
     def test_attaches(self, tenant: Emulator, source: str, mode: str) -> None:
-        other = tenant.add_task(source_id=source, duration=1.5)
+        other = tenant.add_task(source_id=source, duration=5)
         assert run(mode=mode, if_running="attach")["id"] == other.id
         assert started(tenant) == []
 
