@@ -7,7 +7,8 @@ PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-lowest lint docs bench constraints release-check clean no-node
+.PHONY: help demo screenshots test test-airflow test-all test-lowest lint docs bench constraints release-check \
+  clean no-node
 
 # Without its bytecode cache Airflow starts three to four times slower.
 unexport PYTHONDONTWRITEBYTECODE
@@ -15,17 +16,29 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONHOME
 unexport VIRTUAL_ENV
 
-VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
-INSTALLED := .venv/installed-$(VERSION)
-BENCHMARKS_INSTALLED := .venv/installed-benchmarks-$(VERSION)
-DOCS_INSTALLED := .venv/installed-docs-$(VERSION)
-RELEASE_INSTALLED := .venv/installed-release-$(VERSION)
-SDK1_INSTALLED := .venv-sdk1/installed-$(VERSION)
-SDK2_INSTALLED := .venv-sdk2/installed-$(VERSION)
-LOWEST_INSTALLED := .venv-lowest/installed-$(VERSION)
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
+INSTALLED := .venv/installed-$(PYTHON_VERSION)
+BENCHMARKS_INSTALLED := .venv/installed-benchmarks-$(PYTHON_VERSION)
+DOCS_INSTALLED := .venv/installed-docs-$(PYTHON_VERSION)
+RELEASE_INSTALLED := .venv/installed-release-$(PYTHON_VERSION)
+SDK1_INSTALLED := .venv-sdk1/installed-$(PYTHON_VERSION)
+SDK2_INSTALLED := .venv-sdk2/installed-$(PYTHON_VERSION)
+LOWEST_INSTALLED := .venv-lowest/installed-$(PYTHON_VERSION)
 # SailPoint's TypeScript SDK takes part where there is Node.js.
 NPM := $(shell command -v npm 2>/dev/null)
 NODE_SDK_INSTALLED := $(if $(NPM),.node-sdk/installed,no-node)
+
+# The lowest version of Airflow that pyproject.toml allows, the highest one that is tested, and what is between.
+LOWEST_AIRFLOW := $(shell sed -n 's/^ *"apache-airflow>=\([0-9.]*\)",$$/\1/p' pyproject.toml)
+HIGHEST_AIRFLOW := $(shell sed -n 's/^apache-airflow==//p' constraints.txt)
+AIRFLOWS := $(LOWEST_AIRFLOW) 3.2.2 $(HIGHEST_AIRFLOW)
+VERSION ?= $(LOWEST_AIRFLOW)
+AIRFLOW_VENV := .venv-airflow-$(VERSION)
+AIRFLOW_INSTALLED := $(AIRFLOW_VENV)/installed-$(PYTHON_VERSION)
+AIRFLOW_CONSTRAINTS := $(if $(filter $(HIGHEST_AIRFLOW),$(VERSION)),constraints.txt,constraints/airflow-$(VERSION).txt)
+# Older versions of Airflow need what there was in their time.
+TIME_3.1.8 := 2026-04-30
+TIME_3.2.2 := 2026-06-30
 
 UV := .venv/bin/uv --quiet
 INSTALL := $(UV) pip install --constraints constraints.txt --build-constraints constraints.txt
@@ -35,17 +48,23 @@ help:
 	@echo "              real Airflow, with no tenant"
 	@echo "              (KEEP=1 leaves it running, to look around in Airflow's UI)"
 	@echo "make test     lint, types and tests (PYTEST_ARGS='-k sensor' for some of them)"
+	@echo "make test-airflow VERSION=$(LOWEST_AIRFLOW)   what concerns Airflow, in one of the versions $(AIRFLOWS)"
+	@echo "make test-all      make test with each Python that is found, and all versions of Airflow"
 	@echo "make test-lowest   the same at the lowest versions of the dependencies, where these matter"
 	@echo "make lint     ruff and mypy"
 	@echo "make docs     build the documentation in docs/_build/html; a warning is an error"
 	@echo "make bench    compare with what else one could use"
 	@echo "make release-check  build the packages, and follow the README with them in an empty environment"
+	@echo "make screenshots  take the pictures of the page in docs/images again (needs Chromium)"
 	@echo "make clean    remove everything that these made"
 	@echo
 	@echo "Each sets up what it needs; PYTHON=python3.13 chooses the Python, from 3.11 on."
 
 demo: $(INSTALLED)
 	@.venv/bin/python -m demo $(if $(filter-out 0,$(KEEP)),--keep)
+
+screenshots: $(INSTALLED)
+	@.venv/bin/python -m demo.screenshots
 
 test: lint $(SDK1_INSTALLED) $(SDK2_INSTALLED) $(NODE_SDK_INSTALLED)
 	@SAILPOINT_SDK1_PYTHON="$(CURDIR)/.venv-sdk1/bin/python" \
@@ -58,6 +77,20 @@ test-lowest: $(LOWEST_INSTALLED) $(SDK2_INSTALLED)
 	@SAILPOINT_SDK2_PYTHON="$(CURDIR)/.venv-sdk2/bin/python" \
 	.venv-lowest/bin/python -m pytest --numprocesses 3 tests/client tests/emulator tests/contract tests/hooks \
 	  tests/test_secrets.py tests/test_secrets_paths.py $(PYTEST_ARGS)
+
+# The unit tests that concern Airflow, and a real Airflow of that version.
+test-airflow: $(AIRFLOW_INSTALLED)
+	@$(AIRFLOW_VENV)/bin/python -m pytest --numprocesses 3 tests/airflow tests/hooks tests/operators tests/sensors \
+	  tests/triggers tests/waiting tests/test_assets.py tests/test_completions.py tests/test_from_trigger.py \
+	  tests/test_links.py tests/test_provider_info.py tests/test_versions.py $(PYTEST_ARGS)
+
+test-all:
+	@for python in python3.11 python3.12 python3.13 python3.14; do \
+	  if command -v $$python >/dev/null; then $(MAKE) test PYTHON=$$python || exit 1; \
+	  else echo "There is no $$python."; fi; \
+	done
+	@$(MAKE) test-lowest
+	@for version in $(AIRFLOWS); do $(MAKE) test-airflow VERSION=$$version || exit 1; done
 
 lint: $(INSTALLED)
 	@.venv/bin/ruff check --quiet .
@@ -83,6 +116,10 @@ constraints: $(INSTALLED)
 	@printf '%s\n' apache-airflow==3.3.2 hatchling uv | $(UV) pip compile --universal --python-version 3.11 \
 	  --upgrade --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt \
 	  --extra emulator --group benchmarks --group dev --group docs --group release pyproject.toml -
+	@$(foreach version,$(filter-out $(HIGHEST_AIRFLOW),$(AIRFLOWS)), \
+	  echo apache-airflow==$(version) | $(UV) pip compile --universal --python-version 3.11 --upgrade \
+	    --exclude-newer $(TIME_$(version)) --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	    --output-file constraints/airflow-$(version).txt --extra emulator --group airflow pyproject.toml - &&) true
 	@for sdk in 1 2; do \
 	  sed -n 's/^sailpoint==\(.\).*/sailpoint==\1.*/p' tests/contract/requirements-sdk$$sdk.txt | \
 	  $(UV) pip compile --universal --python-version 3.11 --upgrade --no-header --no-annotate --no-emit-index-url \
@@ -92,15 +129,15 @@ constraints: $(INSTALLED)
 	  npm install --silent --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund; }
 
 clean:
-	@rm -rf .venv .venv-sdk1 .venv-sdk2 .venv-lowest .node-sdk .demo build dist docs/_build \
+	@rm -rf .venv .venv-airflow-* .venv-sdk1 .venv-sdk2 .venv-lowest .node-sdk .demo build dist docs/_build \
 	  .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "Python 3.11 or later is needed, and $(PYTHON) is $(or $(VERSION),not there). Choose one: make PYTHON=python3.12" >&2; \
+	  echo "Python 3.11 or later is needed, and $(PYTHON) is $(or $(PYTHON_VERSION),not there). Choose one: make PYTHON=python3.12" >&2; \
 	  exit 1; }
-	@echo "Setting up .venv with Python $(VERSION)"
+	@echo "Setting up .venv with Python $(PYTHON_VERSION)"
 	@test -e $@ || { $(PYTHON) -m venv --clear .venv && \
 	  .venv/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt uv; }
 	@$(INSTALL) --python .venv --group dev --editable '.[emulator]'
@@ -117,6 +154,14 @@ $(LOWEST_INSTALLED): harness/lowest.py $(INSTALLED)
 	  --build-constraints constraints.txt --python .venv-lowest --group dev --editable '.[emulator]'
 	@touch $@
 
+# Its dependencies are of its time, all but what builds this package.
+$(AIRFLOW_INSTALLED): $(AIRFLOW_CONSTRAINTS) $(INSTALLED)
+	@echo "Setting up $(AIRFLOW_VENV) with Python $(PYTHON_VERSION)"
+	@$(UV) venv --clear --python .venv $(AIRFLOW_VENV)
+	@$(UV) pip install --constraints $(AIRFLOW_CONSTRAINTS) --build-constraints constraints.txt \
+	  --python $(AIRFLOW_VENV) --group airflow --editable '.[emulator]'
+	@touch $@
+
 $(DOCS_INSTALLED): $(INSTALLED)
 	@$(INSTALL) --python .venv --group docs
 	@touch $@
@@ -125,7 +170,7 @@ $(RELEASE_INSTALLED): $(INSTALLED)
 	@$(INSTALL) --python .venv --group release
 	@touch $@
 
-.venv-sdk%/installed-$(VERSION): tests/contract/requirements-sdk%.txt $(INSTALLED)
+.venv-sdk%/installed-$(PYTHON_VERSION): tests/contract/requirements-sdk%.txt $(INSTALLED)
 	@$(UV) venv --clear --python .venv .venv-sdk$*
 	@$(UV) pip install --python .venv-sdk$* --requirements $<
 	@touch $@

@@ -104,6 +104,19 @@ def duration(value: object, name: str) -> timedelta:
     return length
 
 
+def check_factor(value: object, name: str) -> float:
+    """
+    Refuse what is no number from 1 on.
+
+    :param value: what should be one
+    :param name: the argument, for the error
+    :raises ValueError: it is something else
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value < math.inf:
+        raise ValueError(f"{name} must be a number from 1 on, got {value!r:.80}.")
+    return float(value)
+
+
 def aware_datetime(value: object, name: str) -> datetime:
     """
     Read an argument that is a point in time: an aware ``datetime``, or ISO 8601 with a time zone.
@@ -159,6 +172,28 @@ def completion_statuses(names: object) -> frozenset[CompletionStatus] | None:
 def _shared(statuses: frozenset[CompletionStatus]) -> frozenset[CompletionStatus]:
     """Return an equal set, the same for all who wait: in a triggerer they are thousands."""
     return statuses
+
+
+def check_clearing_status(value: object, name: str, allow_success: bool, remedy: str) -> str:
+    """
+    Refuse a status that a task can't be cleared with, or not without more ado.
+
+    :param value: the completion status to set
+    :param name: the argument, for the error
+    :param allow_success: whether it may be one with which all sensors on the task succeed
+    :param remedy: how that is allowed, for the error
+    :raises ValueError: it is something else
+    """
+    text = check_text(value, name)
+    status = CompletionStatus.parse(text)
+    if status is CompletionStatus.UNKNOWN:
+        raise ValueError(f"{name} {text!r} is unknown to SailPoint. The documented one is 'Error'.")
+    if status in (CompletionStatus.SUCCESS, CompletionStatus.WARNING) and not allow_success:
+        raise ValueError(
+            f"{name} {text!r} would let all sensors on the task succeed. "
+            f"Use 'Error', or {remedy} if that is meant."
+        )
+    return text
 
 
 def status_names(statuses: Iterable[CompletionStatus] | None) -> list[str] | None:

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_provider_sptasks.waiting.errors import UnknownTaskError, WaitError
+
 
 class SailPointTaskFailedError(AirflowFailException):
     """A task of SailPoint ended with a completion status that the sensor doesn't accept."""
@@ -40,3 +42,16 @@ class SailPointClearError(AirflowException):
 
 class SailPointStartError(AirflowException):
     """No aggregation was started: another one runs, or the file can't be read; or the task was stopped."""
+
+
+def failed_by(error: Exception) -> AirflowFailException:
+    """
+    Make of what waiting can't help what an Airflow task raises.
+
+    :param error: of the wait, of the client, or a ``ValueError``
+    :return: the exception, with the same message
+    """
+    if isinstance(error, UnknownTaskError):
+        return SailPointTaskNotFoundError(str(error))
+    kind = SailPointSourceNotFoundError if isinstance(error, WaitError) else SailPointRequestError
+    return kind(str(error))

@@ -31,7 +31,40 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [f"{package}.triggers.completions", f"{package}.triggers.sailpoint"],
             }
         ],
+        "config": {
+            "sailpoint": {
+                "description": "The page in Airflow's UI: see docs/page.md.",
+                "options": {
+                    "page": {
+                        "description": "Whether Airflow's UI has the page, from Airflow 3.1 on.",
+                        "version_added": "0.2.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
+                    },
+                    "page_connections": {
+                        "description": "Ids of connections, with commas between them, that the page offers "
+                        "besides those in Airflow's database: it can't list those of the environment and of "
+                        "secrets backends.",
+                        "version_added": "0.2.0",
+                        "type": "string",
+                        "example": "sailpoint_prod,sailpoint_test",
+                        "default": "",
+                    },
+                    "page_readers": {
+                        "description": "Who may read the page: connection for those who may see the "
+                        "connection, view for all who may see the cluster's activity. Changing always needs "
+                        "the right to edit the connection.",
+                        "version_added": "0.2.0",
+                        "type": "string",
+                        "example": "view",
+                        "default": "connection",
+                    },
+                },
+            }
+        },
         "extra-links": [f"{package}.links.SailPointAggregationLink"],
+        "cli": [f"{package}.cli.definition.get_sailpoint_cli_commands"],
         "connection-types": [
             {
                 "connection-type": "sailpoint",

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 from airflow_provider_sptasks.emulator import Emulator
+from demo.week import fill
 from harness.airflow import Airflow, AirflowError, Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,12 +128,20 @@ def show(keep: bool) -> None:
             say(f"Airflow {airflow.get('/api/v2/version')['version']} is ready: {airflow.url}")
             summarise(run(airflow, emulator))
             if keep:
+                _show_the_page(airflow, emulator)
                 say(f"Everything keeps running until Ctrl-C. Airflow's UI, without a password: {airflow.url}")
                 _until_interrupted()
             say("Stopping everything")
     say(f"Done. The logs are in {HOME.name}/logs, the tasks' ones in {HOME.name}/logs/tasks.")
     if not keep:
         say("To look around in Airflow's UI: make demo KEEP=1")
+
+
+def _show_the_page(airflow: Airflow, emulator: Emulator) -> None:
+    """Let there be something to see on the page, and something that waits for it."""
+    late = fill(emulator)
+    airflow.trigger(GATE, {"task_status_id": late})
+    say(f"The page, with a week of aggregations: {airflow.url}/plugin/sailpoint")
 
 
 def _until_interrupted() -> None:

@@ -113,6 +113,19 @@ class Process:
     cpu_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """
+    An api-server where users log in.
+
+    :param url: its base URL
+    :param tokens: a token for each user
+    """
+
+    url: str
+    tokens: Mapping[str, str]
+
+
 class Airflow:
     """
     Airflow's components, stopped at the end of the ``with`` block.
@@ -210,6 +223,50 @@ class Airflow:
         self._run("api-server", "api-server")
         self._run("scheduler", "scheduler", "--skip-serve-logs")
         self._run("dag-processor", "dag-processor")
+
+    def start_site(self, name: str, path: str, users: Mapping[str, str], timeout: float) -> Site:
+        """
+        Start another api-server, as behind a proxy, where users log in with roles.
+
+        The first one lets everything be done without a login.
+
+        :param name: of this one
+        :param path: the path below which it is, such as ``/air/flow``
+        :param users: the role of each user
+        :param timeout: in seconds
+        """
+        port = free_port()
+        url = f"http://{HOST}:{port}{path}"
+        self._run(
+            name,
+            "api-server",
+            AIRFLOW__API__BASE_URL=url,
+            AIRFLOW__API__PORT=str(port),
+            AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS="False",
+            AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=",".join(
+                f"{user}:{role}" for user, role in users.items()
+            ),
+        )
+        deadline = time.monotonic() + timeout
+        while True:
+            self.check()
+            with suppress(OSError, HTTPException):
+                self._open(f"{url}/api/v2/monitor/health", timeout=30).close()
+                break
+            if time.monotonic() > deadline:
+                raise AirflowError(f"{name} is not there after {timeout:.0f} s.")
+            time.sleep(0.3)
+        passwords = json.loads((self.home / "simple_auth_manager_passwords.json.generated").read_text())
+        return Site(url, {user: self._log_in(url, user, passwords[user]) for user in users})
+
+    def _log_in(self, url: str, user: str, password: str) -> str:
+        request = Request(  # noqa: S310 - always http
+            f"{url}/auth/token",
+            data=json.dumps({"username": user, "password": password}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with self._open(request, timeout=30) as response:
+            return str(json.load(response)["access_token"])
 
     def triggerers(self) -> list[int]:
         """Return the jobs of the triggerers that are alive."""

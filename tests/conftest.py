@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 CONNECTION = "AIRFLOW_CONN_SAILPOINT_DEFAULT"
-TOGETHER = ("tests/airflow/", "tests/contract/")
+TOGETHER = ("tests/airflow/", "tests/contract/", "tests/plugin/")
 
 _home = tempfile.TemporaryDirectory(prefix="airflow-home-")
 os.environ |= {

@@ -20,6 +20,7 @@ from airflow.configuration import conf
 from airflow.sdk import DAG, BaseOperator
 
 from airflow_provider_sptasks.assets import aggregation_completed
+from airflow_provider_sptasks.cli.parser import make_parser as command_parser
 from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.kinds import STARTABLE_KINDS, TaskKind
 from airflow_provider_sptasks.client.launches import QUEUED
@@ -147,6 +148,8 @@ def check_command(words: list[str]) -> None:
             get_parser().parse_args(rest)
         case ["python", "-m", "airflow_provider_sptasks.emulator", *rest]:
             emulator_parser().parse_args(rest)
+        case ["python", "-m", "airflow_provider_sptasks", *rest]:
+            command_parser().parse_args(rest)
         case ["python" | "python3", "-m", module, *_]:
             assert importlib.util.find_spec(module), module
         case [command, *_]:

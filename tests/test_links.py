@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
-from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_sptasks.client.settings import ClientSettings
@@ -15,6 +13,7 @@ from airflow_provider_sptasks.links import LINK_KEY, SailPointAggregationLink
 from airflow_provider_sptasks.sensors._base import SailPointSensor
 from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSensor, SailPointTaskSensor
 from airflow_provider_sptasks.triggers.sailpoint import SailPointAggregationTrigger, SailPointTaskTrigger
+from tests.compat import AirflowFailException, dag_serialization
 from tests.conftest import CONNECTION
 from tests.context import context, triggerer
 
@@ -97,7 +96,7 @@ def test_a_trigger_that_starts_a_task_links_to_the_source(tenant: Emulator, by_s
     async def collect() -> list[TriggerEvent]:
         return [event async for event in trigger.run()]
 
-    serialized = DagSerialization.from_dict(DagSerialization.to_dict(dag)).get_task("gate")
+    serialized = dag_serialization().from_dict(dag_serialization().to_dict(dag)).get_task("gate")
     with triggerer(trigger, task=serialized) as xcoms:
         asyncio.run(collect())
     assert xcoms[LINK_KEY].endswith(f"{PAGE}{task.source_id}")
@@ -107,6 +106,6 @@ def test_a_trigger_that_starts_a_task_links_to_the_source(tenant: Emulator, by_s
 def test_the_link_is_in_the_serialized_dag() -> None:
     with DAG("dag", schedule=None) as dag:
         SailPointTaskSensor(task_id="gate", task_status_id="abc")
-    task = DagSerialization.from_dict(DagSerialization.to_dict(dag)).get_task("gate")
+    task = dag_serialization().from_dict(dag_serialization().to_dict(dag)).get_task("gate")
     assert [each.name for each in task.operator_extra_links] == ["Aggregation in SailPoint"]
     assert [each.xcom_key for each in task.operator_extra_links] == [LINK_KEY]

@@ -27,7 +27,6 @@ import requests
 from airflow.api_fastapi.core_api.datamodels.connections import ConnectionResponse
 from airflow.models.connection import Connection
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import TaskDeferred
 from tenacity import wait_none
 
 from airflow_provider_sptasks.client import RetryPolicy
@@ -39,6 +38,7 @@ from airflow_provider_sptasks.operators.sailpoint import (
 )
 from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSensor, SailPointTaskSensor
 from airflow_provider_sptasks.triggers import _connection
+from tests.compat import TaskDeferred
 from tests.conftest import CONNECTION
 from tests.context import TaskInstance, context
 from tests.triggers.test_completions import watcher

@@ -71,13 +71,16 @@ def written_at(node: ast.AST) -> str | None:
 
 
 def raised() -> dict[str, str]:
-    """The messages that the package raises, but for the emulator, which answers a test's mistakes."""
+    """
+    The messages that the package raises, but for the emulator's, which answer a test's mistakes, and those of
+    the command line, which answer what was just typed.
+    """
     found = {}
     for path, tree in modules():
         for node in ast.walk(tree):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
                 text = written(node.exc.args[0])
-                if text is not None and "emulator" not in path.parts:
+                if text is not None and {"emulator", "cli"}.isdisjoint(path.relative_to(PACKAGE).parts):
                     found[text] = f"{path.relative_to(PACKAGE)}:{node.lineno}"
     return found
 

@@ -39,7 +39,7 @@ def newest_aggregations(
     :param source_ids: the queries, each with its source's id as it is to be sent
     """
     found = NewestAggregations(source_ids)
-    _collect(reader, found)
+    collect(reader, found)
     return found.results()
 
 
@@ -53,14 +53,20 @@ def launched_tasks(
     :param source_ids: these ids as they are to be sent
     """
     launches = Launches(since, source_ids)
-    _collect(reader, launches)
+    collect(reader, launches)
     return launches.by_source()
 
 
-def _collect(reader: TaskReader, collector: Collector) -> None:
-    """Read the tasks of a collector's sources; where pending tasks have a list of their own, these first."""
+def collect(reader: TaskReader, collector: Collector, *, with_pending: bool = True) -> None:
+    """
+    Read the tasks of a collector's sources; where pending tasks have a list of their own, these first.
+
+    :param reader: reads lists of tasks
+    :param collector: what collects them
+    :param with_pending: whether pending tasks are wanted; with ``False`` some may come nevertheless
+    """
     version = reader.transport.version
-    if collector.source_ids and not version.lists_pending:
+    if with_pending and collector.source_ids and not version.lists_pending:
         collector.add(pending_tasks(reader, collector.source_ids))
     send_in_chunks(
         collector.source_ids,

@@ -63,6 +63,16 @@ def find_sources(version: ApiVersion, name: str) -> Request:
     return Request("GET", version.sources, query, if_forbidden=scope_hint(READ_SCOPE))
 
 
+def list_sources(
+    version: ApiVersion, *, filters: str = "", limit: int = MAX_PAGE_SIZE, offset: int = 0
+) -> Request:
+    """Ask for a page of sources, in the order of their names."""
+    query = [("limit", str(limit)), ("offset", str(offset)), ("sorters", "name")]
+    if filters:
+        query.append(("filters", filters))
+    return Request("GET", version.sources, tuple(query), if_forbidden=scope_hint(READ_SCOPE))
+
+
 def sources_with_ids(version: ApiVersion, source_ids: Sequence[str]) -> Request:
     """Ask for the sources with these ids: no more than fit in a page."""
     query = (("limit", str(MAX_PAGE_SIZE)), ("filters", one_of("id", source_ids)))

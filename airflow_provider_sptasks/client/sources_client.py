@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 
@@ -23,6 +23,7 @@ from airflow_provider_sptasks.client.ids import check_id, check_ids
 from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
 from airflow_provider_sptasks.client.models_sources import AggregationProgress, Source
 from airflow_provider_sptasks.client.multipart import Upload
+from airflow_provider_sptasks.client.paging import read_pages
 from airflow_provider_sptasks.client.start_options import StartOptions
 from airflow_provider_sptasks.client.transport import Transport
 
@@ -76,6 +77,24 @@ class SourcesClient(BaseClient):
         if len(found) > 1:
             raise SourceNotUniqueError(wanted, [source.id for source in found])
         return found[0]
+
+    def list(self, filters: str = "") -> Iterator[Source]:
+        """
+        Yield the tenant's sources by name, page by page as they are consumed (``GET /sources``).
+
+        :param filters: a filter expression of your own, as SailPoint documents them
+        :raises UnexpectedPayloadError: the list kept changing while its pages were read
+        """
+        version = self.transport.version
+        seen: set[str] = set()
+        pages = read_pages(
+            lambda offset: self._page(api.list_sources(version, filters=filters, offset=offset)),
+            f"GET {version.sources}",
+        )
+        for page in pages:
+            new = [source for source in page.items if source.id not in seen]
+            seen.update(source.id for source in new)
+            yield from new
 
     def page(self, source_id: str) -> str:
         """

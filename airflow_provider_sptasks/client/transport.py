@@ -134,6 +134,15 @@ class Transport:
         """How long answers take lately, from the request to the last byte; 0 before the first one."""
         return self._exchange.answer_seconds
 
+    def access_token(self) -> str:
+        """
+        Return an access token, as requests carry it: a secret.
+
+        :raises SailPointError: there is none to be had
+        """
+        deadline = time.monotonic() + self.retry.deadline
+        return self.retry.call(lambda: self._token(deadline), "Fetching an access token")
+
     def close(self) -> None:
         """Close the connections; the transport can be used again."""
         self._exchange.close()

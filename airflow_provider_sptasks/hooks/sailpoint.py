@@ -162,10 +162,16 @@ class SailPointHook(BaseHook):
         except ValueError as error:
             return False, str(error)
         except SailPointError as error:
-            return False, self._diagnosis(error)
+            return False, self.diagnosis(error)
         return True, f"Connected to {self.settings.base_url} (API version {self.settings.api_version})"
 
-    def _diagnosis(self, error: SailPointError) -> str:
+    def diagnosis(self, error: SailPointError) -> str:
+        """
+        Say what in the connection, or at the tenant, causes an error.
+
+        :param error: what reading tasks ended with
+        :return: the cause, for a person, and the error
+        """
         settings = self.settings
         at_token_endpoint = (
             isinstance(error, APIError) and error.path == urlsplit(settings.token_endpoint).path

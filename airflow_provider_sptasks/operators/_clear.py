@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -19,14 +19,15 @@ from airflow_provider_sptasks.arguments import (
     Check,
     NotGiven,
     check_api_version,
+    check_clearing_status,
+    check_factor,
     check_flag,
     check_literals,
     check_text,
     texts,
 )
-from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError
+from airflow_provider_sptasks.client.errors import SailPointError
 from airflow_provider_sptasks.client.ids import check_id
-from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
 from airflow_provider_sptasks.exceptions import SailPointClearError, SailPointRequestError
 
 if TYPE_CHECKING:
@@ -34,15 +35,15 @@ if TYPE_CHECKING:
 
     from airflow_provider_sptasks.client.clearing import ClearResult
     from airflow_provider_sptasks.client.client import TaskStatusClient
+    from airflow_provider_sptasks.client.selecting import Age, Selectors
     from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 
     Note: TypeAlias = Callable[[ClearResult], object]
 
-SELECTORS = ("task_status_id", "source_id", "unique_name", "older_than")
+SELECTORS = ("task_status_id", "source_id", "unique_name", "older_than", "stuck_factor")
 # Seconds that a killed task waits for what the tenant has to answer yet.
 LAST_ANSWERS = 0.5
 CHECKS: Mapping[str, Check] = {"task_status_id": check_id, "source_id": check_id, "unique_name": check_text}
-OPENS_GATES = (CompletionStatus.SUCCESS, CompletionStatus.WARNING)
 
 
 class SailPointClearPendingTasksOperator(BaseOperator):
@@ -66,6 +67,9 @@ class SailPointClearPendingTasksOperator(BaseOperator):
     :param unique_name: only tasks of this name, or these, such as ``Cloud Account Aggregation``,
         case-insensitive (templated)
     :param older_than: only tasks that were launched longer ago than that, by the tenant's clock
+    :param stuck_factor: only aggregations that have run that many times longer than usual, such as 3; a
+        source's aggregation without a usual duration, the median of its last 10 successful ones and of 3 at
+        least, is left alone. The table's rows have ``running`` and ``usual`` then, in seconds
     :param completion_status: the status to set; ``Error`` is the documented one (templated)
     :param allow_success: allow ``SUCCESS`` and ``WARNING``, with which all sensors on the task succeed
     :param dry_run: only report what would be cleared
@@ -96,6 +100,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         source_id: str | Sequence[str] | XComArg | NotGiven = NOT_GIVEN,
         unique_name: str | Sequence[str] | XComArg | NotGiven = NOT_GIVEN,
         older_than: timedelta | NotGiven = NOT_GIVEN,
+        stuck_factor: float | NotGiven = NOT_GIVEN,
         completion_status: str = "Error",
         allow_success: bool = False,
         dry_run: bool = False,
@@ -105,12 +110,14 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        selectors = dict(zip(SELECTORS, (task_status_id, source_id, unique_name, older_than), strict=True))
+        given = (task_status_id, source_id, unique_name, older_than, stuck_factor)
+        selectors = dict(zip(SELECTORS, given, strict=True))
         self._given = [name for name, value in selectors.items() if value is not NOT_GIVEN]
         self.task_status_id = None if task_status_id is NOT_GIVEN else task_status_id
         self.source_id = None if source_id is NOT_GIVEN else source_id
         self.unique_name = None if unique_name is NOT_GIVEN else unique_name
         self.older_than = None if older_than is NOT_GIVEN else older_than
+        self.stuck_factor = None if stuck_factor is NOT_GIVEN else stuck_factor
         self.completion_status = completion_status
         self.allow_success = allow_success
         self._dry_run = dry_run  # the name without underscore is a method of BaseOperator
@@ -118,6 +125,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         self.sailpoint_conn_id = sailpoint_conn_id
         self.api_version = api_version
         self._stop: threading.Event | None = None
+        self._ages: Mapping[str, Age] = {}
         self._check_literals()
 
     def _check_literals(self) -> None:
@@ -139,20 +147,13 @@ class SailPointClearPendingTasksOperator(BaseOperator):
             not isinstance(self.older_than, timedelta) or self.older_than <= timedelta(0)
         ):
             raise ValueError(f"older_than {self.older_than!r} is not a timedelta above 0.")
+        if self.stuck_factor is not None:
+            check_factor(self.stuck_factor, "stuck_factor")
         if isinstance(self.max_tasks, bool) or not isinstance(self.max_tasks, int) or self.max_tasks < 1:
             raise ValueError(f"max_tasks {self.max_tasks!r} is not a whole number above 0.")
 
     def _check_completion_status(self, value: object, name: str) -> str:
-        text = check_text(value, name)
-        status = CompletionStatus.parse(text)
-        if status is CompletionStatus.UNKNOWN:
-            raise ValueError(f"{name} {text!r} is unknown to SailPoint. The documented one is 'Error'.")
-        if status in OPENS_GATES and not self.allow_success:
-            raise ValueError(
-                f"{name} {text!r} would let all sensors on the task succeed. "
-                "Use 'Error', or set allow_success=True if that is meant."
-            )
-        return text
+        return check_clearing_status(value, name, self.allow_success, "set allow_success=True")
 
     @cached_property
     def hook(self) -> SailPointHook:
@@ -182,7 +183,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         )
         from airflow_provider_sptasks.operators._clear_table import counts, table_of
 
-        table = table_of(results, dry_run=self._dry_run)
+        table = table_of(results, dry_run=self._dry_run, ages=self._ages)
         self.log.info("Result: %s", counts(table))
         if failed := table["failed"]:
             context["ti"].xcom_push(key="return_value", value=table)
@@ -230,44 +231,49 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         error = f": {result.error}" if result.error else ""
         self.log.info("%-16s %s%s", result.outcome, result.status or result.task_status_id, error)
 
-    def _selectors(self) -> dict[str, list[str]]:
+    def _selectors(self) -> Selectors:
         """Read the rendered selectors: one that was given may turn out empty, but never vanish."""
-        selectors = {}
+        from airflow_provider_sptasks.client.selecting import Selectors
+
+        rendered = {}
         for name in self._given:
             if getattr(self, name) is None:
                 raise ValueError(
                     f"{name} was rendered to None. Check the template, or what it is pulled from."
                 )
             if name in CHECKS:
-                selectors[name] = texts(getattr(self, name), name, CHECKS[name])
-        return selectors
+                rendered[name] = texts(getattr(self, name), name, CHECKS[name])
+        return Selectors(
+            task_status_ids=rendered.get("task_status_id"),
+            source_ids=rendered.get("source_id"),
+            unique_names=rendered.get("unique_name"),
+            older_than=self.older_than,
+            stuck_factor=self.stuck_factor,
+        )
 
     def _clear(
         self,
         client: TaskStatusClient,
-        selectors: dict[str, list[str]],
+        selectors: Selectors,
         completion_status: str,
         stop: threading.Event,
         note: Note,
     ) -> None:
         from airflow_provider_sptasks.client.clearing import Clearing, ClearOutcome, ClearResult, stoppable
-        from airflow_provider_sptasks.operators._clear_table import mismatch_of
+        from airflow_provider_sptasks.client.selecting import select
 
-        tasks = []
-        for task_status_id, status in self._candidates(stoppable(client, stop), selectors):
-            if status is None:
-                note(ClearResult(task_status_id, ClearOutcome.NOT_FOUND))
-            elif status.is_complete:
-                note(ClearResult(task_status_id, ClearOutcome.ALREADY_COMPLETE, status))
-            elif mismatch := mismatch_of(status, selectors, self.older_than, client.transport.clock.now()):
-                if "task_status_id" in selectors:
-                    self.log.info("%-16s %s: %s", "not selected", status, mismatch)
-            else:
-                tasks.append(status)
-        if self.older_than is not None and (difference := client.transport.clock.difference):
+        selected = select(stoppable(client, stop), selectors)
+        self._ages = selected.ages
+        if selectors.by_age and (difference := client.transport.clock.difference):
             self.log.warning(
                 "Ages are by the tenant's clock, which differs from this machine's: %s", difference
             )
+        for result in selected.settled:
+            note(result)
+        for status, why in selected.passed_over:
+            if selectors.task_status_ids is not None or status.id in selected.ages:
+                self.log.info("%-16s %s: %s", "not selected", status, why)
+        tasks = selected.tasks
         if len(tasks) > self.max_tasks:
             raise SailPointClearError(
                 f"{len(tasks)} pending tasks match, which is more than max_tasks={self.max_tasks}, so none "
@@ -279,18 +285,3 @@ class SailPointClearPendingTasksOperator(BaseOperator):
                 note(ClearResult(status.id, ClearOutcome.WOULD_CLEAR, status))
         else:
             Clearing(client, completion_status=completion_status, stop=stop, note=note).run(tasks)
-
-    def _candidates(
-        self, client: TaskStatusClient, selectors: dict[str, list[str]]
-    ) -> Iterator[tuple[str, TaskStatus | None]]:
-        """Yield each task that may match: its id, and its status where the tenant knows it."""
-        if "task_status_id" not in selectors:
-            for status in client.pending(source_ids=selectors.get("source_id")):
-                yield status.id, status
-            return
-        found = client.find(selectors["task_status_id"])
-        for task_status_id in selectors["task_status_id"]:
-            try:
-                yield task_status_id, found.get(task_status_id) or client.get(task_status_id)
-            except NotFoundError:
-                yield task_status_id, None

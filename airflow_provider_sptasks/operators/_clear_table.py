@@ -3,53 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_sptasks.client.clearing import ClearOutcome, ClearResult
-from airflow_provider_sptasks.client.models import TaskStatus
+from airflow_provider_sptasks.client.selecting import Age
 
 
-def mismatch_of(
-    status: TaskStatus,
-    selectors: Mapping[str, Sequence[str]],
-    older_than: timedelta | None,
-    now: datetime,
-) -> str | None:
-    """
-    Say by which selector a pending task is not selected.
-
-    :param status: the task
-    :param selectors: ids of sources as ``source_id`` and names of tasks as ``unique_name``, as far as given
-    :param older_than: how long ago it must have been launched; ``None`` for any time
-    :param now: the time, aware, by the tenant's clock
-    :return: the reason, for a person; ``None`` if it is selected
-    """
-    for name, value in (("source_id", status.source_id), ("unique_name", status.unique_name)):
-        wanted = [each.casefold() for each in selectors.get(name, [])]
-        if name in selectors and (value or "").casefold() not in wanted:
-            return f"its {name} is {value!r}"
-    if older_than is not None:
-        started = status.launched or status.created
-        if started is None:
-            return "it doesn't say when it was launched"
-        if now - started <= older_than:
-            return f"it was launched at {started.isoformat(timespec='seconds')}"
-    return None
-
-
-def table_of(results: Sequence[ClearResult], *, dry_run: bool) -> dict[str, Any]:
+def table_of(
+    results: Sequence[ClearResult], *, dry_run: bool, ages: Mapping[str, Age] | None = None
+) -> dict[str, Any]:
     """
     Make the table, as plain JSON.
 
     :param results: what became of each task
     :param dry_run: whether nothing was to be cleared
+    :param ages: how long tasks have run and usually do, by their ids, where that was asked for
     :return: ``dry_run``, and for each outcome the list of its tasks
     """
     table: dict[str, Any] = {"dry_run": dry_run}
     table |= {outcome.value: [] for outcome in ClearOutcome}
     for each in results:
-        table[each.outcome.value].append(_row(each))
+        table[each.outcome.value].append(_row(each) | _age((ages or {}).get(each.task_status_id)))
     return table
 
 
@@ -73,3 +47,10 @@ def _row(result: ClearResult) -> dict[str, Any]:
         "completionStatus": fields and fields["completionStatus"],
     }
     return row | {"error": result.error} if result.error else row
+
+
+def _age(age: Age | None) -> dict[str, Any]:
+    if age is None:
+        return {}
+    usual = None if age.usual is None else round(age.usual.total_seconds())
+    return {"running": round(age.running.total_seconds()), "usual": usual}

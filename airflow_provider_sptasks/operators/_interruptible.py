@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_sptasks.client.client import TaskStatusClient
     from airflow_provider_sptasks.client.retry import RetryPolicy
     from airflow_provider_sptasks.client.sources_client import SourcesClient
-    from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
+    from airflow_provider_sptasks.waiting.driver import Connection
 
 T = TypeVar("T")
 
@@ -24,9 +24,14 @@ LAST_ANSWERS_SECONDS = 0.5
 
 
 class Interruptible:
-    """Runs work in a thread, and can be stopped by a signal's handler in the main thread."""
+    """
+    Runs work in a thread, and can be stopped by a signal's handler in the main thread.
 
-    def __init__(self) -> None:
+    :param last_answers: how many seconds a stop waits for what is under way
+    """
+
+    def __init__(self, last_answers: float = LAST_ANSWERS_SECONDS) -> None:
+        self._last_answers = last_answers
         self.event = threading.Event()
         self.flag = StopFlag(self.event)
         self._woken: queue.SimpleQueue[object] = queue.SimpleQueue()
@@ -53,7 +58,7 @@ class Interruptible:
         try:
             self._woken.get()
             if self.event.is_set():
-                wait([future], LAST_ANSWERS_SECONDS)
+                wait([future], self._last_answers)
                 raise StoppedError
             return future.result()
         finally:
@@ -65,12 +70,12 @@ class StoppableConnection:
     """
     The clients of a hook, with a retry policy of their own: one that ends with a stop.
 
-    :param hook: the hook
+    :param hook: the hook, or what else has clients
     :param retry: how long and how often a call is tried
     :param flag: what stops the calls
     """
 
-    def __init__(self, hook: SailPointHook, retry: RetryPolicy, flag: StopFlag) -> None:
+    def __init__(self, hook: Connection, retry: RetryPolicy, flag: StopFlag) -> None:
         self._hook = hook
         self._retry = retry.stopped_by(flag)
 

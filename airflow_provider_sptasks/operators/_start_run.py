@@ -18,7 +18,7 @@ from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.intent import Outcome, StartResult
 from airflow_provider_sptasks.client.models import TaskKind
 from airflow_provider_sptasks.client.retry import RetryPolicy
-from airflow_provider_sptasks.client.starting import IfRunning, Pauses, Starter, clear_record
+from airflow_provider_sptasks.client.starting import IfRunning, Starter, clear_record
 from airflow_provider_sptasks.exceptions import (
     SailPointStartError,
     SailPointTaskFailedError,
@@ -27,10 +27,11 @@ from airflow_provider_sptasks.exceptions import (
 from airflow_provider_sptasks.from_trigger import airflow_can, why_not_end
 from airflow_provider_sptasks.operators._account_progress import AccountProgressLogger
 from airflow_provider_sptasks.operators._retry_state import RetryState, best_guess, is_retry
-from airflow_provider_sptasks.operators._start_messages import begun, blocked
 from airflow_provider_sptasks.operators._worker_run import WorkerRun
+from airflow_provider_sptasks.waiting.errors import UnknownTaskError
 from airflow_provider_sptasks.waiting.events import ARGUMENTS_VERSION, answers_in, raise_error, why_again
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
+from airflow_provider_sptasks.waiting.starting import begun, blocked, start_in_turn
 from airflow_provider_sptasks.waiting.tasks import TaskWait
 from airflow_provider_sptasks.waiting.verdict import Verdict, failure
 
@@ -102,19 +103,16 @@ class StartRun(WorkerRun):
         state = self._state = RetryState(context, source_id, self._kind)
         if may_have_started and not state.lasts:
             self._guess(context, state, source_id)
-        pauses = Pauses()
-        while (outcome := self._attempt(source_id, state)).result is StartResult.BLOCKED:
-            message = blocked(outcome)
-            if operator.if_running == IfRunning.SKIP:
-                raise AirflowSkipException(message)
-            if operator.if_running == IfRunning.FAIL:
-                raise SailPointStartError(message)
-            operator.log.info("%s", message)
-            if self._has_ended_already(outcome.task_status_id, source_id):
-                # SailPoint doesn't know yet: it goes on to refuse.
-                self.sleep(pauses.next(), message)
-            else:
-                pauses.reset()
+        outcome = start_in_turn(
+            lambda: self._attempt(source_id, state),
+            IfRunning(operator.if_running),
+            has_ended_already=lambda task_status_id: self._has_ended_already(task_status_id, source_id),
+            sleep=self.sleep,
+            say=lambda message: operator.log.info("%s", message),
+        )
+        if outcome.result is StartResult.BLOCKED:
+            is_skip = operator.if_running == IfRunning.SKIP
+            raise (AirflowSkipException if is_skip else SailPointStartError)(blocked(outcome))
         self._outcome = outcome
         operator.log.info("%s", begun(outcome, self._kind))
         if not operator.wait_for_completion:
@@ -172,7 +170,7 @@ class StartRun(WorkerRun):
 
         try:
             return self.poll(wait, ProgressLogger(self.operator.log), defer, has_worked=True)[1]
-        except SailPointTaskNotFoundError:
+        except UnknownTaskError:
             return False
 
     def _finish(self, wait: TaskWait, *, has_worked: bool) -> Any:

@@ -12,10 +12,11 @@ from airflow_provider_sptasks.arguments import duration
 from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.stopping import StoppedError
-from airflow_provider_sptasks.exceptions import SailPointStartError
+from airflow_provider_sptasks.exceptions import SailPointStartError, failed_by
 from airflow_provider_sptasks.operators._interruptible import Interruptible, StoppableConnection
 from airflow_provider_sptasks.operators._start_messages import airflow_error
 from airflow_provider_sptasks.waiting.driver import Driver
+from airflow_provider_sptasks.waiting.errors import WaitError
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.tasks import TaskWait
 from airflow_provider_sptasks.waiting.verdict import Verdict, title
@@ -63,6 +64,8 @@ class WorkerRun:
             error: Exception = SailPointStartError(self.stopped())
         except (AirflowFailException, AirflowSensorTimeout, SailPointStartError) as known:
             error = known
+        except WaitError as lost:
+            error = failed_by(lost)
         except (SailPointError, ValueError, TimeoutError) as other:
             error = airflow_error(other, self.timeout)
         self.operator.log.error("%s", error)
@@ -132,6 +135,7 @@ class WorkerRun:
             seconds_left=lambda: self.seconds_left,
             sleep=self.work.flag.sleep,
             has_worked=has_worked,
+            estimates=not self.operator.deferrable,
         )
         is_first = True
         while True:

@@ -19,10 +19,11 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_sptasks.arguments import check_api_version, check_flag, completion_statuses
 from airflow_provider_sptasks.client.errors import SailPointError
-from airflow_provider_sptasks.exceptions import SailPointRequestError, SailPointTaskFailedError
+from airflow_provider_sptasks.exceptions import SailPointTaskFailedError, failed_by
 from airflow_provider_sptasks.from_trigger import airflow_can, too_many, why_not_end, why_not_start
 from airflow_provider_sptasks.links import SailPointAggregationLink
 from airflow_provider_sptasks.waiting.driver import Driver
+from airflow_provider_sptasks.waiting.errors import WaitError
 from airflow_provider_sptasks.waiting.events import (
     ARGUMENTS_VERSION,
     Wait,
@@ -212,10 +213,8 @@ class SailPointSensor(BaseSensorOperator):
             if self.soft_fail:
                 raise AirflowSkipException(f"Skipping: soft_fail is set. {error}") from None
             raise
-        except AirflowFailException as error:
-            self._fail(error)
-        except (SailPointError, ValueError) as error:
-            self._fail(SailPointRequestError(str(error)))
+        except (WaitError, SailPointError, ValueError) as error:
+            self._fail(failed_by(error))
         self._linked_source = self._driver.source_id or self._linked_source
         if verdict is None:
             return PokeReturnValue(is_done=False)
@@ -232,6 +231,7 @@ class SailPointSensor(BaseSensorOperator):
             self._progress,
             seconds_left=self._seconds_left,
             has_worked=first is not None,
+            estimates=not self.deferrable and not self.reschedule,
             defers=self.deferrable,
         )
 

@@ -16,11 +16,11 @@ from asgiref.sync import sync_to_async
 from airflow_provider_sptasks.client.errors import SailPointError
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.sources import source_page
-from airflow_provider_sptasks.exceptions import SailPointSourceNotFoundError, SailPointTaskNotFoundError
 from airflow_provider_sptasks.from_trigger import success_is_listened_to, why_not_end
 from airflow_provider_sptasks.links import LINK_KEY
 from airflow_provider_sptasks.triggers._poller import subscribe
 from airflow_provider_sptasks.triggers._subscription import ConnectionChangedError, Subscription
+from airflow_provider_sptasks.waiting.errors import UnknownSourceError, UnknownTaskError
 from airflow_provider_sptasks.waiting.events import (
     ARGUMENTS_VERSION,
     Wait,
@@ -116,9 +116,9 @@ class SensorTrigger(BaseTrigger):
             while (ended := await self._poll(self._wait(), progress)) is None:
                 pass  # with the tenant that the connection leads to now
             wait, verdict, answers = ended
-        except SailPointTaskNotFoundError as error:
+        except UnknownTaskError as error:
             event = error_event("not_found", error)
-        except SailPointSourceNotFoundError as error:
+        except UnknownSourceError as error:
             event = error_event("source_not_found", error)
         except (SailPointError, ValueError) as error:
             event = error_event("refused", error)

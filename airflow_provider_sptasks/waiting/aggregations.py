@@ -21,7 +21,7 @@ from airflow_provider_sptasks.arguments import (
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.launches import NewestAggregation, newest_of
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
-from airflow_provider_sptasks.exceptions import SailPointSourceNotFoundError
+from airflow_provider_sptasks.waiting.errors import UnknownSourceError
 from airflow_provider_sptasks.waiting.queries import Answers, KnownSource, Query, SourceName, SourceQuery
 from airflow_provider_sptasks.waiting.verdict import Verdict
 
@@ -155,7 +155,7 @@ class AggregationWait:
 
         :param answers: the answers so far
         :param now: the time, aware
-        :raises SailPointSourceNotFoundError: the tenant doesn't know a source, or knows several of a name
+        :raises UnknownSourceError: the tenant doesn't know a source, or knows several of a name
         """
         accepted: list[TaskStatus] = []
         refused: list[TaskStatus] = []
@@ -249,10 +249,10 @@ class AggregationWait:
         for each in self.sources if self.named else ():
             error = answers.get(SourceName(each))
             if isinstance(error, Exception):
-                raise SailPointSourceNotFoundError(str(error)) from None
+                raise UnknownSourceError(str(error)) from None
         unknown = [each for each in self._ids(answers) if answers.get(KnownSource(each)) is False]
         if unknown:
-            raise SailPointSourceNotFoundError(
+            raise UnknownSourceError(
                 f"The tenant has no source with the id {cut_list(unknown)}. Check source_id, and that the "
                 "connection is of the right tenant."
             )

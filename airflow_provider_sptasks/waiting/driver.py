@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
-from airflow_provider_sptasks.waiting.events import Wait
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
-from airflow_provider_sptasks.waiting.queries import Answers, Clients, Query, ask_all
+from airflow_provider_sptasks.waiting.queries import (
+    Answers,
+    Clients,
+    Query,
+    ask_all,
+    ask_usual_durations,
+)
 from airflow_provider_sptasks.waiting.verdict import Verdict
+
+if TYPE_CHECKING:
+    from airflow_provider_sptasks.waiting.events import Wait
 
 # A refusal after polls that worked may come from something on the way: it has to repeat for that long.
 REFUSAL_SECONDS, REFUSAL_RETRY_SECONDS = 120.0, 10.0
@@ -37,6 +46,7 @@ class Driver:
     :param seconds_left: says how many seconds there are until the caller's deadline
     :param sleep: waits for seconds
     :param has_worked: whether the tenant has answered the caller before: a first refusal is taken at its word
+    :param estimates: whether it is read, once, how long what runs usually takes; a failure harms nothing
     :param defers: whether a trigger goes on after a poll that isn't the end, and asks what can be left to it
     """
 
@@ -49,6 +59,7 @@ class Driver:
         seconds_left: Callable[[], float],
         sleep: Callable[[float], object] = time.sleep,
         has_worked: bool = False,
+        estimates: bool = False,
         defers: bool = False,
     ) -> None:
         self.wait = wait
@@ -58,6 +69,7 @@ class Driver:
         self._seconds_left = seconds_left
         self._sleep = sleep
         self._has_worked = has_worked
+        self._estimates = estimates
         self._defers = defers
 
     @property
@@ -71,14 +83,19 @@ class Driver:
 
         :return: ``None`` where the tenant can't be asked at present
         :raises SailPointError: the tenant refuses, and goes on to do so
-        :raises SailPointTaskNotFoundError: the tenant doesn't know a task
-        :raises SailPointSourceNotFoundError: the tenant doesn't know a source
+        :raises UnknownTaskError: the tenant doesn't know a task
+        :raises UnknownSourceError: the tenant doesn't know a source
         """
         answers = self._answers()
         if answers is None:
             return None
         self.answers = answers
-        self._progress.polled(self.wait.statuses(answers), self.wait.notes(answers))
+        statuses = self.wait.statuses(answers)
+        if self._estimates and any(not each.is_complete for each in statuses):
+            self._estimates = False
+            with suppress(SailPointError):
+                self._progress.usual = ask_usual_durations(self._connection, statuses)
+        self._progress.polled(statuses, self.wait.notes(answers))
         return self.wait.judge(answers, datetime.now(UTC))
 
     def _answers(self) -> Answers | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_provider_sptasks.client.durations import Aggregated, aggregated_by
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.waiting.verdict import outcome, title
 
@@ -32,10 +34,12 @@ class ProgressLogger:
 
     :param log: the log
     :param clock: the monotonic clock, in seconds
+    :param usual: how long aggregations usually take, as far as it is known
     """
 
     log: Any
     clock: Callable[[], float] = time.monotonic
+    usual: Mapping[Aggregated, timedelta] = field(default_factory=dict)
     _logged: dict[str, _Logged] = field(default_factory=dict)
     _notes: frozenset[str] = frozenset()
     _begun: bool = False
@@ -101,7 +105,35 @@ class ProgressLogger:
                 return
             pause = min(logged.pause * 2, LONGEST_PAUSE_SECONDS) if waited >= logged.pause else logged.pause
             self._logged[status.id] = _Logged(line, percent, self.clock(), pause)
-        self.log.info("%s (task %s)", line, status.id)
+        self.log.info("%s%s (task %s)", line, self._estimate(status), status.id)
+
+    def _estimate(self, status: TaskStatus) -> str:
+        """Say how long it usually takes, and how long it will take yet; nothing where that isn't known."""
+        what, started = aggregated_by(status), status.launched or status.created
+        usual = None if what is None else self.usual.get(what)
+        if usual is None or started is None or status.is_complete:
+            return ""
+        left = usual - (datetime.now(UTC) - started)
+        more = f"about {rounded(left)} left" if left > timedelta(0) else f"{rounded(-left)} longer by now"
+        return f", usually {rounded(usual)}, {more}"
+
+
+def rounded(length: timedelta) -> str:
+    """
+    Say for a person how long something takes: in seconds, minutes, hours or days.
+
+    :param length: how long
+    """
+    seconds = max(1, round(length.total_seconds()))
+    if seconds < 100:
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{round(hours / 24)} days"
 
 
 def _line(status: TaskStatus) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
+from airflow_provider_sptasks.client.durations import Aggregated, aggregated_by
 from airflow_provider_sptasks.client.errors import NotFoundError, SourceNotFoundError, SourceNotUniqueError
 from airflow_provider_sptasks.client.launches import AggregationQuery
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from airflow_provider_sptasks.client.client import TaskStatusClient
     from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
     from airflow_provider_sptasks.client.sources_client import SourcesClient
+
+
+# For an estimate only, so it must cost no more.
+MAX_HISTORY_PAGES = 2
 
 
 class Clients(Protocol):
@@ -216,6 +221,24 @@ def ask_all(clients: Clients, queries: Iterable[Query]) -> Answers:
     return {
         query: answer for kind, same in by_type.items() for query, answer in kind.ask(clients, same).items()
     }
+
+
+def ask_usual_durations(clients: Clients, statuses: Iterable[TaskStatus]) -> Mapping[Aggregated, timedelta]:
+    """
+    Ask how long the aggregations that run usually take: once, and at most two pages of the last ones.
+
+    :param clients: what to ask with
+    :param statuses: what was seen
+    :raises SailPointError: the tenant can't be asked
+    """
+    from airflow_provider_sptasks.client.history import read_usual_durations
+
+    wanted = {what for each in statuses if not each.is_complete and (what := aggregated_by(each))}
+    if not wanted:
+        return {}
+    client = clients.client
+    once = client.with_retry(replace(client.retry, deadline=0.0, max_attempts=1))
+    return read_usual_durations(once, wanted, max_pages=MAX_HISTORY_PAGES)
 
 
 def _looked_up(clients: Clients, task_status_id: str) -> TaskStatus | None:

@@ -17,7 +17,7 @@ from airflow_provider_sptasks.arguments import (
 )
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
-from airflow_provider_sptasks.exceptions import SailPointTaskNotFoundError
+from airflow_provider_sptasks.waiting.errors import UnknownTaskError
 from airflow_provider_sptasks.waiting.queries import Answers, Query, TaskLookup, TaskQuery
 from airflow_provider_sptasks.waiting.verdict import Verdict
 
@@ -113,7 +113,7 @@ class TaskWait:
 
         :param answers: the answers so far
         :param now: the time, aware
-        :raises SailPointTaskNotFoundError: the tenant doesn't know a task, after the grace
+        :raises UnknownTaskError: the tenant doesn't know a task, after the grace
         """
         found, unknown = {}, []
         for each in self.task_status_ids:
@@ -185,8 +185,8 @@ class TaskWait:
         return [each for each, query in queries if query in answers and answers[query] is None]
 
 
-def _not_found(task_status_id: str) -> SailPointTaskNotFoundError:
-    return SailPointTaskNotFoundError(
+def _not_found(task_status_id: str) -> UnknownTaskError:
+    return UnknownTaskError(
         f"The tenant has no task with the task_status_id {task_status_id!r}: it is unknown, was removed, or "
         "is older than the 90 days that SailPoint keeps. Check the id and the tenant of the connection."
     )

@@ -87,5 +87,13 @@ def spelled(status: TaskStatus) -> str | None:
 
 
 def _failure(status: TaskStatus) -> str:
+    """Say the reason as early as it goes: Airflow's log view shows some 75 characters of a line."""
     messages = "; ".join(status.messages[:MAX_MESSAGES])
-    return f"{outcome(status)}{f': {messages}' if messages else ''} (task {status.id})"
+    details = [f"task {status.id}"]
+    if status.duration is not None:
+        details.insert(0, f"after {timedelta(seconds=round(status.duration.total_seconds()))}")
+    if status.source_name and status.unique_name:
+        details.insert(0, status.unique_name)
+    name = status.source_name or title(status)
+    reason = f": {messages}" if messages else ""
+    return f"{name} ended with {spelled(status)}{reason} ({', '.join(details)})"

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from airflow_provider_sptasks.exceptions import SailPointSourceNotFoundError, SailPointTaskNotFoundError
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.triggers import _poller
 from airflow_provider_sptasks.triggers._base import SensorTrigger
@@ -19,6 +18,7 @@ from airflow_provider_sptasks.triggers._subscription import Subscription
 from airflow_provider_sptasks.waiting import verdict as verdicts
 from airflow_provider_sptasks.waiting.aggregations import AggregationWait
 from airflow_provider_sptasks.waiting.driver import Driver
+from airflow_provider_sptasks.waiting.errors import UnknownSourceError, UnknownTaskError
 from airflow_provider_sptasks.waiting.events import answers_in, seen_event
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.tasks import TaskWait
@@ -76,7 +76,7 @@ class Sensor:
         for _ in range(MAX_FAILED_POLLS):
             try:
                 verdict = driver.poll()
-            except (SailPointTaskNotFoundError, SailPointSourceNotFoundError):
+            except (UnknownTaskError, UnknownSourceError):
                 return NOT_FOUND
             if verdict is not None:
                 if isinstance(self.wait, TaskWait):
@@ -90,7 +90,7 @@ class Sensor:
             return WAITS
         try:
             ended = self._task.result()
-        except (SailPointTaskNotFoundError, SailPointSourceNotFoundError):
+        except (UnknownTaskError, UnknownSourceError):
             return NOT_FOUND
         assert ended is not None, "the connection leads to the same tenant all the time"
         _wait, verdict, answers = ended
@@ -101,7 +101,7 @@ class Sensor:
 
     async def close(self) -> None:
         self._task.cancel()
-        with suppress(asyncio.CancelledError, SailPointTaskNotFoundError, SailPointSourceNotFoundError):
+        with suppress(asyncio.CancelledError, UnknownTaskError, UnknownSourceError):
             await self._task
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -10,17 +11,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from tenacity.wait import wait_random
 
 from airflow_provider_sptasks.client import RetryPolicy
+from airflow_provider_sptasks.client.tenant_clock import TenantClock
 from airflow_provider_sptasks.emulator import Emulator, RateLimit
 from airflow_provider_sptasks.exceptions import SailPointClearError, SailPointRequestError
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
+from airflow_provider_sptasks.operators._clear import SELECTORS
 from airflow_provider_sptasks.operators.sailpoint import SailPointClearPendingTasksOperator
+from tests.compat import AirflowFailException
 from tests.context import TaskInstance, context
 
+every_api_version = pytest.mark.parametrize("version", ["beta", "v2024", "v2025", "v2026", "v1"])
 UNKNOWN = "f" * 32
+ACCOUNTS = "Cloud Account Aggregation"
 DAY = 86_400.0
 
 
@@ -40,7 +45,7 @@ def status(tenant: Emulator, task_id: str) -> object:
     return tenant.task(task_id)["completionStatus"]
 
 
-@pytest.mark.parametrize("version", ["beta", "v2024", "v2025", "v2026", "v1"])
+@every_api_version
 class TestSelection:
     """What a selector selects, in every version."""
 
@@ -111,6 +116,80 @@ class TestSelection:
         assert status(tenant, ended.id) == "SUCCESS"
 
 
+@pytest.fixture
+def running(tenant: Emulator) -> dict[str, str]:
+    """Two that are stuck, one that runs as usual, two without a usual duration, and a refresh."""
+    for source in ("HR", "AD"):
+        for number in range(1, 4):
+            tenant.add_task(source=source, launched=-number * DAY, duration=600)
+    started = {
+        "stuck": tenant.add_task(source="HR", launched=-3600, duration=None),
+        "young": tenant.add_task(source="HR", launched=-1900, duration=None),
+        "usual": tenant.add_task(source="AD", launched=-1700, duration=None),
+        "first": tenant.add_task(source="New", launched=-5 * DAY, duration=None),
+        "entitlements": tenant.add_task(source="HR", kind="entitlements", launched=-DAY, duration=None),
+        "refresh": tenant.add_task(kind="identity_refresh", launched=-DAY, duration=None),
+    }
+    tenant.reset_requests()
+    return {name: task.id for name, task in started.items()} | {"source": str(started["stuck"].source_id)}
+
+
+class TestStuckFactor:
+    @every_api_version
+    def test_only_what_runs_longer_than_usual(
+        self, tenant: Emulator, running: dict[str, str], version: str
+    ) -> None:
+        table = operator(stuck_factor=3, api_version=version).execute(context())
+        assert ids(table, "cleared") == {running["stuck"], running["young"]} == set(patched(tenant))
+
+    def test_the_other_selectors_must_match_too(self, tenant: Emulator, running: dict[str, str]) -> None:
+        table = operator(stuck_factor=3, older_than=timedelta(minutes=45)).execute(context())
+        assert ids(table, "cleared") == {running["stuck"]} == set(patched(tenant))
+
+    def test_the_preview_has_the_numbers(self, tenant: Emulator, running: dict[str, str]) -> None:
+        table = operator(stuck_factor=5.5, dry_run=True).execute(context())
+        (row,) = table["would_clear"]
+        assert (row["id"], row["usual"]) == (running["stuck"], 600)
+        assert 3600 <= row["running"] < 3700
+        assert patched(tenant) == []
+
+    def test_what_has_no_usual_duration_is_left_alone_and_logged(
+        self, tenant: Emulator, running: dict[str, str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        operator(stuck_factor=3).execute(context())
+        log = capsys.readouterr().out
+        for name, why in {
+            "first": "its usual duration is unknown: fewer than 3 of its last ends were successful",
+            "entitlements": "its usual duration is unknown",
+            "refresh": "it is no aggregation of a source",
+            "usual": "which is not 3 times its usual 0:10:00",
+        }.items():
+            assert re.search(rf"not selected .*{running[name]}\): .*{re.escape(why)}", log), name
+
+    def test_it_takes_two_requests_besides_those_that_clear(
+        self, tenant: Emulator, running: dict[str, str]
+    ) -> None:
+        operator(stuck_factor=3, dry_run=True).execute(context())
+        assert len([each for each in tenant.requests if "oauth" not in each.path]) == 2
+
+    @pytest.mark.parametrize("selector", [{"stuck_factor": 3}, {"older_than": timedelta(minutes=30)}])
+    def test_ages_are_by_the_tenants_clock(
+        self,
+        tenant: Emulator,
+        running: dict[str, str],
+        selector: dict[str, Any],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        now = datetime.now(UTC) - timedelta(minutes=20)
+        monkeypatch.setattr(TenantClock, "now", lambda _: now)
+        monkeypatch.setattr(TenantClock, "difference", "20 minutes behind")
+        arguments = {"source_id": running["source"], "unique_name": ACCOUNTS}
+        table = operator(**arguments, **selector).execute(context())
+        assert ids(table, "cleared") == {running["stuck"]}
+        assert "Ages are by the tenant's clock, which differs" in capsys.readouterr().out
+
+
 def test_nothing_pending_is_no_failure(tenant: Emulator) -> None:
     table = operator(older_than=timedelta(days=1)).execute(context())
     assert table == {
@@ -139,7 +218,7 @@ def test_a_selector_that_renders_to_none_does_not_vanish(tenant: Emulator) -> No
     assert tenant.requests == ()
 
 
-@pytest.mark.parametrize("selector", ["task_status_id", "source_id", "unique_name", "older_than"])
+@pytest.mark.parametrize("selector", SELECTORS)
 def test_a_selector_that_is_given_as_none_does_not_vanish(selector: str) -> None:
     """A mapped task is constructed with what its upstream returned, None included."""
     others = {"unique_name": "Cloud Account Aggregation", "older_than": timedelta(days=1)} | {selector: None}
@@ -382,6 +461,10 @@ class TestKill:
         ({"source_id": "a", "completion_status": "warning"}, "would let all sensors"),
         ({"source_id": "a", "completion_status": "Done"}, "completion_status 'Done' is unknown"),
         ({"source_id": "a", "completion_status": None}, "completion_status None is not a text"),
+        ({"stuck_factor": 0.5}, "stuck_factor must be a number from 1 on, got 0.5"),
+        ({"stuck_factor": "3"}, "stuck_factor must be a number from 1 on, got '3'"),
+        ({"stuck_factor": True}, "stuck_factor must be a number"),
+        ({"stuck_factor": float("inf")}, "stuck_factor must be a number"),
     ],
 )
 def test_bad_arguments_are_refused_when_the_dag_is_parsed(arguments: dict[str, Any], message: str) -> None:

@@ -22,12 +22,6 @@ from typing import Any, cast
 
 import pytest
 from airflow.sdk import DAG, Context
-from airflow.sdk.exceptions import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    TaskDeferred,
-)
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent
 
 from airflow_provider_sptasks.client import starting
@@ -43,6 +37,12 @@ from airflow_provider_sptasks.links import SailPointAggregationLink
 from airflow_provider_sptasks.operators import _start_run
 from airflow_provider_sptasks.operators.sailpoint import SailPointStartAggregationOperator
 from airflow_provider_sptasks.triggers.sailpoint import SailPointStartedTaskTrigger, SailPointTaskTrigger
+from tests.compat import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
 from tests.conftest import CONNECTION, ROOT
 from tests.context import triggerer
 

@@ -11,7 +11,6 @@ from typing import Any, cast
 import jinja2
 import pytest
 from airflow.sdk import DAG, Context
-from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from airflow.sdk.execution_time import macros
 
 from airflow_provider_sptasks.arguments import aware_datetime
@@ -22,6 +21,7 @@ from airflow_provider_sptasks.exceptions import (
     SailPointTaskFailedError,
 )
 from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSensor
+from tests.compat import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from tests.context import context
 from tests.sensors.modes import MODES, run
 

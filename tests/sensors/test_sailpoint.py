@@ -10,11 +10,6 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-)
 
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.exceptions import (
@@ -23,6 +18,11 @@ from airflow_provider_sptasks.exceptions import (
     SailPointTaskNotFoundError,
 )
 from airflow_provider_sptasks.sensors.sailpoint import SailPointTaskSensor
+from tests.compat import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
 from tests.context import context
 from tests.sensors.modes import MODES, run
 

@@ -12,8 +12,8 @@ import pytest
 from airflow_provider_sptasks.client.errors import SourceNotFoundError
 from airflow_provider_sptasks.client.launches import NewestAggregation, newest_of
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
-from airflow_provider_sptasks.exceptions import SailPointSourceNotFoundError
 from airflow_provider_sptasks.waiting.aggregations import AggregationWait
+from airflow_provider_sptasks.waiting.errors import UnknownSourceError
 from airflow_provider_sptasks.waiting.events import answers_in, seen_event
 from airflow_provider_sptasks.waiting.queries import Answers, KnownSource, SourceName, SourceQuery
 
@@ -212,7 +212,7 @@ class TestSources:
 
     @pytest.mark.parametrize("error", [SourceNotFoundError("named 'HR'")])
     def test_an_unknown_name_fails(self, error: Exception) -> None:
-        with pytest.raises(SailPointSourceNotFoundError, match="named 'HR'"):
+        with pytest.raises(UnknownSourceError, match="named 'HR'"):
             wait(source_id=None, source_name="HR").judge({SourceName("HR"): error}, NOW)
         assert not SourceName("HR").lasts(error)
 
@@ -221,7 +221,7 @@ class TestSources:
         nothing = seen(waiting)
         assert waiting.queries(nothing, NOW)[1:] == [KnownSource("ad")]
         assert not waiting.judge(nothing | {KnownSource("ad"): True}, NOW).is_final
-        with pytest.raises(SailPointSourceNotFoundError, match="no source with the id ad"):
+        with pytest.raises(UnknownSourceError, match="no source with the id ad"):
             waiting.judge(nothing | {KnownSource("ad"): False}, NOW)
 
     def test_a_failure_decides_before_a_source_that_is_unknown(self) -> None:

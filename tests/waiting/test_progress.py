@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from airflow_provider_sptasks.client.durations import Aggregated
 from airflow_provider_sptasks.client.errors import TransportError
-from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
+from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -115,3 +116,32 @@ def test_notes_are_logged_once() -> None:
     progress.polled([], ["a", "b"])
     progress.polled([], ["a", "c"])
     assert log.lines == ["a", "b", "c"]
+
+
+HR_ACCOUNTS = Aggregated("a" * 32, TaskKind.ACCOUNTS)
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "usual", "estimate"),
+    [
+        (7, timedelta(minutes=12), ", usually 12 min, about 5 min left"),
+        (15, timedelta(minutes=12), ", usually 12 min, 3 min longer by now"),
+        (1, timedelta(seconds=90), ", usually 90 s, about 30 s left"),
+        (10, timedelta(hours=2), ", usually 2 h, about 1 h 50 min left"),
+        (10, timedelta(days=3, minutes=30), ", usually 3 days, about 3 days left"),
+        (10, None, ""),
+    ],
+)
+def test_an_estimate(minutes_ago: float, usual: timedelta | None, estimate: str) -> None:
+    log = Log()
+    progress = ProgressLogger(log, Clock())
+    progress.usual = {} if usual is None else {HR_ACCOUNTS: usual}
+    launched = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+    running = replace(task(63), launched=launched, target_id="A" * 32, kind=TaskKind.ACCOUNTS)
+    progress.polled([running])
+    progress.polled([running])
+    ended = replace(running, completed=NOON, completion_status=CompletionStatus.SUCCESS)
+    progress.polled([ended])
+    assert log.lines[0] == f"Cloud Account Aggregation of HR: Aggregating (63 %){estimate} (task task-1)"
+    assert "usually" not in log.lines[1]
+    assert len(log.lines) == 2, "that less is left by now is no progress"

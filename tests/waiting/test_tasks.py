@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
-from airflow_provider_sptasks.exceptions import SailPointTaskNotFoundError
+from airflow_provider_sptasks.waiting.errors import UnknownTaskError
 from airflow_provider_sptasks.waiting.events import answers_in, seen_event
 from airflow_provider_sptasks.waiting.queries import Answers, TaskLookup, TaskQuery
 from airflow_provider_sptasks.waiting.tasks import TaskWait
@@ -102,7 +102,7 @@ def test_a_task_that_is_not_listed_is_looked_up_after_the_grace() -> None:
     assert waiting.judge(answers, before).judge_again_at == NOON + GRACE
     assert set(waiting.queries(answers, after)) == {TaskQuery("a"), TaskQuery("b"), TaskLookup("a")}
     assert not waiting.judge(answers, after).is_final, "it has not been looked up yet"
-    with pytest.raises(SailPointTaskNotFoundError, match="'a'"):
+    with pytest.raises(UnknownTaskError, match="'a'"):
         waiting.judge(answers | {TaskLookup("a"): None}, after)
     found = answers | {TaskLookup("a"): task("a", "ERROR")}
     assert waiting.judge(found, after).refused == (task("a", "ERROR"),)
@@ -115,7 +115,7 @@ def test_a_refused_task_decides_before_one_that_is_not_found() -> None:
     assert not waiting.judge(unknown, after).is_final, "the other one is not answered yet"
     for answers in (listed(b="ERROR"), listed(a="absent", b="ERROR"), unknown | listed(b="ERROR")):
         assert [each.id for each in waiting.judge(answers, after).refused] == ["b"]
-    with pytest.raises(SailPointTaskNotFoundError, match="'a'"):
+    with pytest.raises(UnknownTaskError, match="'a'"):
         waiting.judge(unknown | listed(b="SUCCESS"), after)
 
 

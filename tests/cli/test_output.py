@@ -1,0 +1,163 @@
+"""What is printed: for people and for programs, and never more than that."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from airflow_provider_sptasks.cli.main import main
+from airflow_provider_sptasks.cli.printing import cell
+from airflow_provider_sptasks.emulator import Emulator
+from tests.cli.conftest import Run, environment
+
+COMMAND = [sys.executable, "-W", "error", "-m", "airflow_provider_sptasks"]
+LISTS = [("tasks", "list"), ("tasks", "pending"), ("sources", "list"), ("sources", "status"), ("whoami",)]
+
+
+def on_a_terminal(emulator: Emulator, *arguments: str, **variables: str) -> str:
+    """Run a command whose output is a terminal; return what it printed."""
+    ours, its = pty.openpty()
+    plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TERM")}
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdout=its,
+        stderr=subprocess.PIPE,
+        env={**plain, **environment(emulator), "TERM": "xterm", "COLUMNS": "200", **variables},
+    ) as process:
+        os.close(its)
+        printed = b""
+        try:
+            while piece := os.read(ours, 65_536):
+                printed += piece
+        except OSError:  # Linux says so that the other end is closed
+            pass
+        finally:
+            os.close(ours)
+    assert process.returncode == 0
+    return printed.decode()
+
+
+@pytest.fixture
+def ended(emulator: Emulator) -> str:
+    return emulator.add_task(source="HR", launched=-60, duration=1, outcome="ERROR").id
+
+
+@pytest.mark.parametrize("verb", LISTS, ids=" ".join)
+def test_json_and_yaml_say_the_same(run: Run, ended: str, verb: tuple[str, ...]) -> None:
+    records: list[dict[str, Any]] = run(*verb, "-o", "json").records
+    assert isinstance(records, list)
+    assert yaml.safe_load(run(*verb, "-o", "yaml").out) == records
+
+
+@pytest.mark.parametrize("verb", LISTS, ids=" ".join)
+def test_a_table_has_a_line_for_each_record(
+    run: Run, emulator: Emulator, ended: str, verb: tuple[str, ...]
+) -> None:
+    emulator.add_task(source="AD", duration=None)
+    records = run(*verb, "-o", "json").records
+    plain = run(*verb, "-o", "plain").out.splitlines()
+    table = run(*verb).out.splitlines()
+    if verb != ("whoami",):  # of which the one record has several lines
+        assert len(plain) == 1 + len(records)
+        assert all(record["id"] in line for record, line in zip(records, plain[1:], strict=True))
+    assert [line for line in table if line.strip("-")] == plain
+    assert not any("\x1b" in line for line in table)
+
+
+@pytest.mark.parametrize(
+    ("output", "printed"), [("json", "[]\n"), ("yaml", "[]\n"), ("plain", ""), ("table", "")]
+)
+def test_nothing(run: Run, output: str, printed: str) -> None:
+    answer = run("tasks", "pending", "-o", output)
+    assert (answer.code, answer.out) == (0, printed)
+    assert answer.err == ("Nothing found.\n" if output == "table" else "")
+
+
+def test_hostile_names_are_data(run: Run, emulator: Emulator) -> None:
+    emulator.add_task(source="\x1b[31mred\u202egnp.\n::group::x", launched=-60, duration=1)
+    for output in ("table", "plain", "json", "yaml"):
+        printed = run("tasks", "list", "-o", output).out
+        assert [each for each in ("\x1b", "\u202e", "::group::") if each in printed] == []
+
+
+def test_names_that_the_terminal_can_not_show(emulator: Emulator) -> None:
+    emulator.add_task(source="人事 Ärzte", launched=-60, duration=1)
+    variables = {**os.environ, **environment(emulator), "PYTHONIOENCODING": "ascii"}
+    for output in ("table", "plain", "json", "yaml"):
+        finished = subprocess.run(
+            [*COMMAND, "tasks", "list", "-o", output], env=variables, capture_output=True, check=True
+        )
+        finished.stdout.decode("ascii")
+
+
+def test_color_on_a_terminal_only(emulator: Emulator, ended: str) -> None:
+    assert "\x1b[31mERROR" in on_a_terminal(emulator, "tasks", "list")
+    assert "\x1b" not in on_a_terminal(emulator, "tasks", "list", NO_COLOR="1")
+    assert "\x1b" not in on_a_terminal(emulator, "tasks", "list", TERM="dumb")
+    assert "\x1b" not in on_a_terminal(emulator, "tasks", "list", "-o", "plain")
+    assert "\x1b" not in on_a_terminal(emulator, "tasks", "list", "-o", "json")
+
+
+def test_long_names_are_shortened_on_a_terminal_only(run: Run, emulator: Emulator) -> None:
+    emulator.add_task(source="n" * 150, launched=-60, duration=1)
+    assert "n" * 59 + "…" in on_a_terminal(emulator, "tasks", "list")
+    assert "n" * 150 in run("tasks", "list").out
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (None, "-"),
+        ("", "-"),
+        (0, "0"),
+        (datetime(2026, 3, 1, 6, 0, 0, 1000, tzinfo=UTC), "2026-03-01 06:00:00Z"),
+        (timedelta(hours=2, seconds=1.4), "2:00:01"),
+    ],
+)
+def test_cells(value: object, written: str) -> None:
+    assert cell(value) == written
+
+
+def test_what_airflow_logs_is_not_in_the_output(emulator: Emulator, tmp_path: Path) -> None:
+    """A short secret and a connection that doesn't verify are logged, and a program reads the output."""
+    added = emulator.add_credential(client_secret="abc")
+    uri = f"sailpoint://http://{added.client_id}:abc@{emulator.url.removeprefix('http://')}?verify=false"
+    variables = {**os.environ, "AIRFLOW_CONN_ODD": uri, "AIRFLOW_HOME": str(tmp_path)}
+    finished = subprocess.run(
+        [*COMMAND[:1], *COMMAND[3:], "tasks", "count", "--conn-id", "odd", "-o", "json"],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(finished.stdout) == [{"count": 0}]
+    assert "does not verify TLS" in finished.stderr
+
+
+def test_retries_are_logged_with_verbose_only(run: Run, emulator: Emulator) -> None:
+    for arguments, logged in (((), False), (("-v",), True)):
+        emulator.fail(503, times=1)
+        finished = subprocess.run(
+            [*COMMAND, "tasks", "count", *arguments],
+            env={**os.environ, **environment(emulator)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ("trying again" in finished.stderr) is logged
+        assert finished.stdout == "0\n"
+
+
+def test_main_returns_the_code(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(emulator).items():
+        monkeypatch.setenv(name, value)
+    assert main(["tasks", "count"]) == 0
