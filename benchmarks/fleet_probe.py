@@ -37,8 +37,7 @@ def main() -> None:
     if given["role"] == "poll":
         _poll(given["ids"], pacer)
         return
-    print("ready", flush=True)
-    sys.stdin.readline()
+    _begin()
     if given["role"] == "clear":
         with TaskStatusClient(settings, pacer=pacer) as client:
             print(_clear(client, given["ids"]))
@@ -47,6 +46,18 @@ def main() -> None:
         retry = RetryPolicy(deadline=60, max_attempts=4)
         with TaskStatusClient(settings, pacer=pacer, retry=retry) as client:
             print(_first_poll(client, given["ids"][0]))
+
+
+def _begin() -> None:
+    """Begin when all do, and end when the benchmark does, whatever became of it."""
+
+    def end_with_it() -> None:
+        sys.stdin.read()
+        os._exit(1)
+
+    print("ready", flush=True)
+    sys.stdin.readline()
+    threading.Thread(target=end_with_it, daemon=True).start()
 
 
 def _clear(client: TaskStatusClient, ids: Sequence[str]) -> int:
@@ -80,8 +91,7 @@ def _poll(ids: Sequence[str], pacer: Pacer | None) -> None:
         ]
         await asyncio.gather(*(_first_event(trigger) for trigger in triggers))
 
-    print("ready", flush=True)
-    sys.stdin.readline()
+    _begin()
     # Airflow logs there, and nothing reads it.
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

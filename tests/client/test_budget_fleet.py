@@ -184,7 +184,7 @@ RESERVING = """
 def test_processes_that_are_killed_at_any_moment(
     open_host: Callable[[], Pacer], directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They do nothing but change the file, so that most die with the lock; the others go on with it."""
+    """They only change the file, over and over, so that some die with the lock; the state survives them."""
     pacer = open_host()
     pacer.hold(3_000)
     command = [sys.executable, "-c", textwrap.dedent(RESERVING), str(directory), *PARTS]
