@@ -13,7 +13,7 @@ from airflow_provider_sptasks.links import LINK_KEY, SailPointAggregationLink
 from airflow_provider_sptasks.sensors._base import SailPointSensor
 from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSensor, SailPointTaskSensor
 from airflow_provider_sptasks.triggers.sailpoint import SailPointAggregationTrigger, SailPointTaskTrigger
-from tests.compat import AirflowFailException, dag_serialization
+from tests.compat import AIRFLOW_3_3, AirflowFailException, dag_serialization
 from tests.conftest import CONNECTION
 from tests.context import context, triggerer
 
@@ -89,7 +89,9 @@ def test_a_trigger_that_starts_a_task_links_to_the_source(tenant: Emulator, by_s
             )
         )
     args = gate.start_trigger_args
-    assert args is not None
+    assert (args is not None) is AIRFLOW_3_3
+    if args is None:
+        return
     kind = SailPointAggregationTrigger if by_source else SailPointTaskTrigger
     trigger = kind(**(args.trigger_kwargs or {}))
 
