@@ -7,6 +7,7 @@ from typing import Any
 
 import airflow
 import pytest
+from airflow.sdk import DAG
 from packaging.version import Version
 
 AIRFLOW = Version(airflow.__version__)
@@ -47,18 +48,19 @@ __all__ = [
     "AirflowSkipException",
     "TaskDeferred",
     "dag_bag",
-    "dag_serialization",
     "get_task_listener_manager",
     "needs_airflow_3_3",
+    "serialized",
 ]
 
 
-def dag_serialization() -> Any:
-    """The class that serializes DAGs."""
+def serialized(dag: DAG) -> Any:
+    """A DAG as the scheduler and the triggerer have it."""
     from airflow.serialization import serialized_objects
 
     older = getattr(serialized_objects, "SerializedDAG", None)
-    return getattr(serialized_objects, "DagSerialization", older)
+    serialization: Any = getattr(serialized_objects, "DagSerialization", older)
+    return serialization.from_dict(serialization.to_dict(dag))
 
 
 def dag_bag(folder: Path) -> Any:

@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseEventTrigger
 
 from airflow_provider_sptasks.assets import KINDS, aggregation_completed, completed_aggregations
 from airflow_provider_sptasks.client import TaskStatus, TaskStatusDict
-from tests.compat import dag_serialization
+from tests.compat import serialized
 
 
 def settings(watcher: AssetWatcher) -> dict[str, Any]:
@@ -145,12 +145,9 @@ def test_airflow_takes_it_for_the_same_again() -> None:
         watcher = aggregation_completed(["a", "b"], accepted_statuses={"WARNING", "SUCCESS", "ERROR"})
         with DAG("readme", schedule=[Asset("fresh", watchers=[watcher])]) as dag:
             pass
-        (asset,) = (
-            dag_serialization()
-            .from_dict(dag_serialization().to_dict(dag))
-            .timetable.asset_condition.iter_assets()
-        )
-        return asset[1].watchers[0].trigger
+        (asset,) = serialized(dag).timetable.asset_condition.iter_assets()
+        trigger: dict[str, Any] = asset[1].watchers[0].trigger
+        return trigger
 
     first, second = serialised(), serialised()
     assert BaseEventTrigger.hash(first["classpath"], first["kwargs"]) == BaseEventTrigger.hash(

@@ -21,7 +21,7 @@ from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.from_trigger import airflow_can, too_many, why_not_end, why_not_start
 from airflow_provider_sptasks.sensors.sailpoint import SailPointTaskSensor
 from airflow_provider_sptasks.triggers.sailpoint import SailPointTaskTrigger
-from tests.compat import dag_bag, dag_serialization, get_task_listener_manager, needs_airflow_3_3
+from tests.compat import dag_bag, get_task_listener_manager, needs_airflow_3_3, serialized
 from tests.context import context, triggerer
 
 
@@ -225,10 +225,7 @@ def test_what_is_left_to_do_at_the_end_is_for_a_worker(make: Callable[[], DAG], 
     """The operator says so on a worker, and the serialized DAG in the triggerer."""
     dag = make()
     assert why_not_end(dag.get_task("gate")) == reason
-    assert (
-        why_not_end(dag_serialization().from_dict(dag_serialization().to_dict(dag)).get_task("gate"))
-        == reason
-    )
+    assert why_not_end(serialized(dag).get_task("gate")) == reason
 
 
 @needs_airflow_3_3
@@ -329,7 +326,7 @@ class TestEnd:
         with DAG("dag", schedule=None) as dag:
             gate(ended, dag)
             BaseOperator(task_id="other")
-        copy = dag_serialization().from_dict(dag_serialization().to_dict(dag))
+        copy = serialized(dag)
         other = weakref.ref(copy.get_task("other"))
         trigger = trigger_of(gate(ended))
         with triggerer(trigger, task=copy.get_task("gate")) as xcoms:

@@ -20,7 +20,7 @@ SOURCE_NAME = "Source of inputs"
 
 @pytest.fixture(scope="session")
 def inputs(airflow: Airflow, steady: Emulator) -> tuple[Run, list[str]]:
-    """A run whose sensors have waited; the ids of what they waited for, that of the source's last."""
+    """A run whose sensors have waited; the ids of two tasks, and of a source's task and the source."""
     source = steady.add_source(SOURCE_NAME)
     ids = [steady.add_task(duration=None).id for _ in range(2)]
     ids.append(steady.add_task(source_id=source.id, launched=-60, duration=None).id)
@@ -35,7 +35,7 @@ def inputs(airflow: Airflow, steady: Emulator) -> tuple[Run, list[str]]:
     settle(airflow)
     for each in ids:
         steady.complete(each)
-    return run, ids
+    return run, [*ids, source.id]
 
 
 @each_mode
@@ -55,14 +55,12 @@ def test_a_source_by_its_name(airflow: Airflow, inputs: tuple[Run, list[str]], m
 
 
 @each_mode
-def test_links_to_the_source(
-    airflow: Airflow, steady: Emulator, inputs: tuple[Run, list[str]], mode: str
-) -> None:
+def test_links_to_the_source(airflow: Airflow, inputs: tuple[Run, list[str]], mode: str) -> None:
     run, ids = inputs
     run = airflow.until(run, {f"source_{mode}": "success"}, PATIENCE)
     (link,) = airflow.links(run, f"source_{mode}").values()
     assert link is not None
-    assert link.endswith(f"/sources/{steady.task(ids[2])['target']['id']}")
+    assert link.endswith(f"/sources/{ids[3]}")
 
 
 def test_a_sensor_that_is_cleared_waits_again(airflow: Airflow, inputs: tuple[Run, list[str]]) -> None:

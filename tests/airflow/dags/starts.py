@@ -29,10 +29,10 @@ class Mortal(SailPointStartAggregationOperator):
         if context["ti"].try_number == 1:
             keep, note = self.task_id == "dies_after", RetryState.note
 
-            def note_and_die(state: RetryState, intent: Intent | None) -> None:
+            def note_and_die(self: RetryState, intent: Intent | None) -> None:
                 has_started = intent is not None and intent.task_status_id is not None
                 if keep or not has_started:
-                    note(state, intent)
+                    note(self, intent)
                 if has_started:
                     os.kill(os.getpid(), signal.SIGKILL)
 
