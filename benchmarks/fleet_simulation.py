@@ -63,11 +63,11 @@ def run(*, quick: bool) -> str:
         used, lock_outs = min(one.used for one in each), max(one.lock_outs for one in each)
         refused = max(one.refused for one in each)
         rows.append([str(hosts), used, refused, lock_outs, min(one.fairness for one in each)])
-        what, unused, most = f"{hosts} hosts: not used of 100 in 10 s", 100 - used, 100 - MIN_USED
-        required.append([what, unused, most, verdict(unused, most)])
-        required.append(
-            [f"{hosts} hosts: lock-outs", lock_outs, MAX_LOCK_OUTS, verdict(lock_outs, MAX_LOCK_OUTS)]
-        )
+        for what, value, most in (
+            ("not used of 100 in 10 s", 100 - used, 100 - MIN_USED),
+            ("lock-outs", float(lock_outs), float(MAX_LOCK_OUTS)),
+        ):
+            required.append([f"{hosts} hosts: {what}", value, most, verdict(value, most)])
     head = ["hosts", "accepted in 10 s", "429s", "lock-outs", "fairness"]
     return (
         "### Hosts that don't know of each other\n\nSimulated, an hour, all always busy; the worst of "

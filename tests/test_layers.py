@@ -112,6 +112,7 @@ ONLY_IN = {
     "requests": ["client/exchange.py", "client/connections.py"],
     "urllib3": ["client/exchange.py"],
     "tenacity": ["client/retry.py"],
+    "redis": ["client/redis_budget.py"],
     "asgiref": ["triggers"],
     "starlette": ["emulator"],
     "fastapi": ["plugin"],

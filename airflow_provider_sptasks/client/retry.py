@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -111,7 +113,11 @@ def _lean(attempt: Callable[[], T]) -> T:
             each = waiting.pop()
             if each is not None and id(each) not in seen:
                 seen.add(id(each))
-                traceback.clear_frames(each.__traceback__)
+                for frame, _ in traceback.walk_tb(each.__traceback__):
+                    # An error that several threads share has passed coroutines, which clearing would close.
+                    if not frame.f_code.co_flags & inspect.CO_COROUTINE:
+                        with suppress(RuntimeError):  # it still runs
+                            frame.clear()
                 waiting += [each.__cause__, each.__context__]
         raise
 

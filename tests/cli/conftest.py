@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from airflow_provider_sptasks.cli.main import main
+from airflow_provider_sptasks.cli.main import PACKAGE, main
 from airflow_provider_sptasks.cli.session import VARIABLES
 from airflow_provider_sptasks.client.versions import API_VERSIONS
 from airflow_provider_sptasks.emulator import Emulator
@@ -41,6 +42,16 @@ Run = Callable[..., Answer]
 def environment(emulator: Emulator) -> dict[str, str]:
     """The variables that lead to a tenant."""
     return dict(zip(VARIABLES, (emulator.url, emulator.client_id, emulator.client_secret), strict=True))
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """A command sets levels for its process, which here is that of other tests, too."""
+    loggers = [logging.getLogger(name) for name in (PACKAGE, f"{PACKAGE}.client.retry")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ RESERVING = """
 def test_processes_that_are_killed_at_any_moment(
     open_host: Callable[[], Pacer], directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They do nothing but change the file, so many die with the lock; the others go on with its state."""
+    """They do nothing but change the file, so that most die with the lock; the others go on with it."""
     pacer = open_host()
     pacer.hold(3_000)
     command = [sys.executable, "-c", textwrap.dedent(RESERVING), str(directory), *PARTS]

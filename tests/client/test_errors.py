@@ -249,7 +249,8 @@ def test_the_tree() -> None:
     import airflow_provider_sptasks.client.errors as module
 
     text = module.__doc__ or ""
-    named = {line.strip(" *+-").partition(":")[0] for line in text.splitlines() if line.strip()[:1] in "*+-"}
+    tree = text.partition(".. code-block:: text\n")[2].partition("\n\nA refusal")[0]
+    named = {line.strip().partition(":")[0] for line in tree.splitlines()}
     defined = {name for name, value in vars(module).items() if isinstance(value, type)}
     assert named - {""} == defined
     for name in defined - {"SailPointError"}:

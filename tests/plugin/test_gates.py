@@ -24,7 +24,7 @@ def gate(map_index: int = -1, **arguments: Any) -> Gate:
         ({"task_status_id": ["x", "task1"]}, True),
         ({"task_status_id": "task2"}, False),
         ({"task_status_id": "{{ params.task1 }}"}, False),
-        ({"source_id": "id of Workday"}, True),
+        ({"source_id": "id-of-Workday"}, True),
         ({"source_name": ["SAP", "workday"]}, True),
         ({"source_name": "Workday", "kind": "any"}, True),
         ({"source_name": "Workday", "kind": "entitlements"}, False),

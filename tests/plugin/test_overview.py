@@ -43,7 +43,7 @@ def task(
         {
             "id": f"task{number}",
             "uniqueName": name,
-            "target": {"id": f"id of {source}", "name": f"{source} [source]"},
+            "target": {"id": f"id-of-{source}", "name": f"{source} [source]"},
             "created": launched.isoformat(),
             "launched": launched.isoformat(),
             **ended,
@@ -84,7 +84,7 @@ def test_usual_is_of_the_source_and_kind() -> None:
     usual = usual_durations(ended)
     same, other = pending_json([task(7, 0.5), task(8, 0.5, source="SAP")], NOW, usual)
     assert (same["usual"], other["usual"]) == (3600.0, None)
-    assert (same["name"], same["source_id"], same["kind"]) == ("Workday", "id of Workday", "accounts")
+    assert (same["name"], same["source_id"], same["kind"]) == ("Workday", "id-of-Workday", "accounts")
 
 
 def test_a_window_has_what_ended_in_it() -> None:

@@ -21,7 +21,7 @@ from airflow_provider_sptasks.exceptions import (
     SailPointTaskFailedError,
 )
 from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSensor
-from tests.compat import AirflowSensorTimeout, AirflowSkipException
+from tests.compat import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from tests.context import context
 from tests.sensors.modes import MODES, run
 
@@ -261,6 +261,13 @@ def test_unknown_sources_are_looked_for_once(tenant: Emulator, ad: Callable[...,
     for _ in range(3):
         assert not gate.poke(context())
     assert sum(request.path == "/sources/v1" for request in tenant.requests) == 1
+
+
+def test_a_sensor_that_defers_asks_once(tenant: Emulator, ad: Callable[..., str]) -> None:
+    """Whether the source is there, its trigger asks for many sensors together."""
+    with pytest.raises(TaskDeferred):
+        sensor("deferrable").execute(context())
+    assert [request.path for request in tenant.requests if request.api_version] == ["/task-status/v1"]
 
 
 def test_xcom_and_log(tenant: Emulator, ad: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:

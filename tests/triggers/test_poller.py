@@ -58,6 +58,10 @@ def lists(tenant: Emulator) -> int:
     return sum(1 for request in tenant.requests if request.path == "/task-status/v1")
 
 
+def _sent(tenant: Emulator, version: str) -> int:
+    return sum(request.api_version == version for request in tenant.requests)
+
+
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not condition():
@@ -203,12 +207,13 @@ class TestRequests:
         async def main(triggerer: Triggerer) -> None:
             for version in versions:
                 await triggerer.watch(*queries, interval=0.01, api_version=version)
+            await until(lambda: all(_sent(tenant, version) > 3 for version in versions))
             await asyncio.sleep(1.2)
 
         began = time.monotonic()
         run(main)
         for version in versions:
-            sent = sum(request.api_version == version for request in tenant.requests)
+            sent = _sent(tenant, version)
             windows = (time.monotonic() - began) / 0.4
             assert 3 < sent <= windows * 100 * share + 5, version
 
