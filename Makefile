@@ -82,7 +82,7 @@ test-lowest: $(LOWEST_INSTALLED) $(SDK2_INSTALLED)
 test-airflow: $(AIRFLOW_INSTALLED)
 	@$(AIRFLOW_VENV)/bin/python -m pytest --numprocesses 3 tests/airflow tests/hooks tests/operators tests/sensors \
 	  tests/triggers tests/waiting tests/test_assets.py tests/test_completions.py tests/test_from_trigger.py \
-	  tests/test_links.py tests/test_provider_info.py $(PYTEST_ARGS)
+	  tests/test_links.py tests/test_provider_info.py tests/test_versions.py $(PYTEST_ARGS)
 
 test-all:
 	@for python in python3.11 python3.12 python3.13 python3.14; do \

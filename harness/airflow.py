@@ -580,6 +580,34 @@ class Airflow:
         """
         self.call("PATCH", f"{self._path(run)}/taskInstances/{task_id}", {"new_state": state})
 
+    def clear(self, run: Run, task_id: str) -> None:
+        """
+        Clear a task, as a user does.
+
+        :param run: the run.
+        :param task_id: the task.
+        """
+        body = {
+            "dry_run": False,
+            "only_failed": False,
+            "reset_dag_runs": True,
+            "dag_run_id": run.run_id,
+            "task_ids": [task_id],
+        }
+        self.call("POST", f"/api/v2/dags/{run.dag_id}/clearTaskInstances", body)
+
+    def links(self, run: Run, task_id: str) -> dict[str, str | None]:
+        """
+        Return a task's links, by what is written on their buttons.
+
+        :param run: the run.
+        :param task_id: the task.
+        """
+        links: dict[str, str | None] = self.get(f"{self._path(run)}/taskInstances/{task_id}/links")[
+            "extra_links"
+        ]
+        return links
+
     def connect(self, connection_id: str, **fields: object) -> None:
         """
         Keep a connection in the database, or change the one that is there.

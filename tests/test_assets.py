@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, Asset, AssetWatcher
-from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import BaseEventTrigger
 
 from airflow_provider_sptasks.assets import KINDS, aggregation_completed, completed_aggregations
 from airflow_provider_sptasks.client import TaskStatus, TaskStatusDict
+from tests.compat import serialized
 
 
 def settings(watcher: AssetWatcher) -> dict[str, Any]:
@@ -145,10 +145,9 @@ def test_airflow_takes_it_for_the_same_again() -> None:
         watcher = aggregation_completed(["a", "b"], accepted_statuses={"WARNING", "SUCCESS", "ERROR"})
         with DAG("readme", schedule=[Asset("fresh", watchers=[watcher])]) as dag:
             pass
-        (asset,) = DagSerialization.from_dict(
-            DagSerialization.to_dict(dag)
-        ).timetable.asset_condition.iter_assets()
-        return asset[1].watchers[0].trigger
+        (asset,) = serialized(dag).timetable.asset_condition.iter_assets()
+        trigger: dict[str, Any] = asset[1].watchers[0].trigger
+        return trigger
 
     first, second = serialised(), serialised()
     assert BaseEventTrigger.hash(first["classpath"], first["kwargs"]) == BaseEventTrigger.hash(

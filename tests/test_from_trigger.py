@@ -9,21 +9,19 @@ from typing import Any
 
 import airflow
 import pytest
-from airflow.dag_processing.dagbag import DagBag
 from airflow.listeners import hookimpl
 from airflow.listeners.listener import get_listener_manager as get_core_listener_manager
 from airflow.sdk import DAG, Asset, BaseOperator, task
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.execution_time.comms import ErrorResponse
-from airflow.sdk.listener import get_listener_manager
-from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_sptasks import from_trigger
 from airflow_provider_sptasks.emulator import Emulator
-from airflow_provider_sptasks.from_trigger import airflow_can, too_many, why_not_end
+from airflow_provider_sptasks.from_trigger import airflow_can, too_many, why_not_end, why_not_start
 from airflow_provider_sptasks.sensors.sailpoint import SailPointTaskSensor
 from airflow_provider_sptasks.triggers.sailpoint import SailPointTaskTrigger
+from tests.compat import dag_bag, get_task_listener_manager, needs_airflow_3_3, serialized
 from tests.context import context, triggerer
 
 
@@ -34,6 +32,7 @@ def gate(task_status_id: Any = "abc", dag: DAG | None = None, **kwargs: Any) -> 
     )
 
 
+@needs_airflow_3_3
 @pytest.mark.parametrize(
     "task_status_id",
     [
@@ -60,6 +59,7 @@ def test_starts_in_the_triggerer(task_status_id: Any) -> None:
     assert (args.trigger_kwargs or {})["task_status_id"] == task_status_id
 
 
+@needs_airflow_3_3
 @pytest.mark.parametrize(
     ("task_status_id", "reason"),
     [
@@ -93,6 +93,7 @@ def why_it_started_on_a_worker(
     return line
 
 
+@needs_airflow_3_3
 def test_another_tasks_output_is_for_a_worker(tenant: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     @task
     def start() -> str:
@@ -104,6 +105,7 @@ def test_another_tasks_output_is_for_a_worker(tenant: Emulator, capsys: pytest.C
     assert "task_status_id comes from another task" in why_it_started_on_a_worker(sensor, tenant, capsys)
 
 
+@needs_airflow_3_3
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
@@ -119,6 +121,7 @@ def test_what_airflow_does_at_the_start_is_for_a_worker(
     assert reason in why_it_started_on_a_worker(sensor, tenant, capsys)
 
 
+@needs_airflow_3_3
 def test_native_templates_are_for_a_worker() -> None:
     native = DAG("native", schedule=None, render_template_as_native_obj=True)
     assert gate("abc", native, task_id="literal").start_from_trigger
@@ -139,7 +142,10 @@ def test_native_templates_are_for_a_worker() -> None:
 def test_only_from_airflow_3_3_on(version: str, can: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(airflow, "__version__", version)
     assert airflow_can() is can
-    assert gate().start_from_trigger is can
+    sensor = gate()
+    assert sensor.start_from_trigger is can
+    why = None if can else f"Airflow {version} can't start it in the triggerer, 3.3 can"
+    assert why_not_start(sensor) == why
 
 
 def test_needs_deferrable() -> None:
@@ -165,7 +171,7 @@ def test_dag_is_imported_where_a_plugin_listens(tmp_path: Path) -> None:
     manager: Any = get_core_listener_manager()
     manager.add_listener(listener)
     try:
-        bag = DagBag(dag_folder=str(tmp_path))
+        bag = dag_bag(tmp_path)
     finally:
         manager.pm.unregister(listener)
     assert bag.import_errors == {}
@@ -178,6 +184,7 @@ def test_flags_are_flags(argument: str) -> None:
         gate(**dict[str, Any]({argument: "no"}))
 
 
+@needs_airflow_3_3
 def test_a_worker_that_gets_it_says_why(tenant: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     task = tenant.add_task(launched=-60, duration=1)
     sensor = gate("{{ ti.start_date }}")
@@ -201,6 +208,7 @@ def with_mapped_dependant() -> DAG:
     return dag
 
 
+@needs_airflow_3_3
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -217,15 +225,17 @@ def test_what_is_left_to_do_at_the_end_is_for_a_worker(make: Callable[[], DAG], 
     """The operator says so on a worker, and the serialized DAG in the triggerer."""
     dag = make()
     assert why_not_end(dag.get_task("gate")) == reason
-    assert why_not_end(DagSerialization.from_dict(DagSerialization.to_dict(dag)).get_task("gate")) == reason
+    assert why_not_end(serialized(dag).get_task("gate")) == reason
 
 
+@needs_airflow_3_3
 def test_post_execute_is_known_on_a_worker() -> None:
     sensor = gate(post_execute=lambda _context, _result: None)
     assert why_not_end(sensor) == "post_execute is set"
     assert not (sensor.start_trigger_args.trigger_kwargs or {})["end_from_trigger"]  # type: ignore[union-attr]
 
 
+@needs_airflow_3_3
 def test_too_many_gates_in_a_dag_are_warned_of_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -266,6 +276,7 @@ def trigger_of(sensor: SailPointTaskSensor) -> SailPointTaskTrigger:
     return SailPointTaskTrigger(**(args.trigger_kwargs or {}))
 
 
+@needs_airflow_3_3
 class TestEnd:
     @pytest.fixture
     def ended(self, tenant: Emulator) -> str:
@@ -285,7 +296,7 @@ class TestEnd:
 
     def test_goes_on_to_a_worker_for_a_plugin_that_listens(self, ended: str) -> None:
         listener = Listener()
-        manager: Any = get_listener_manager()
+        manager = get_task_listener_manager()
         manager.add_listener(listener)
         try:
             trigger = trigger_of(gate(ended))
@@ -315,7 +326,7 @@ class TestEnd:
         with DAG("dag", schedule=None) as dag:
             gate(ended, dag)
             BaseOperator(task_id="other")
-        copy = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        copy = serialized(dag)
         other = weakref.ref(copy.get_task("other"))
         trigger = trigger_of(gate(ended))
         with triggerer(trigger, task=copy.get_task("gate")) as xcoms:

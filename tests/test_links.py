@@ -13,7 +13,7 @@ from airflow_provider_sptasks.links import LINK_KEY, SailPointAggregationLink
 from airflow_provider_sptasks.sensors._base import SailPointSensor
 from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSensor, SailPointTaskSensor
 from airflow_provider_sptasks.triggers.sailpoint import SailPointAggregationTrigger, SailPointTaskTrigger
-from tests.compat import AirflowFailException, dag_serialization
+from tests.compat import AIRFLOW_3_3, AirflowFailException, serialized
 from tests.conftest import CONNECTION
 from tests.context import context, triggerer
 
@@ -89,15 +89,16 @@ def test_a_trigger_that_starts_a_task_links_to_the_source(tenant: Emulator, by_s
             )
         )
     args = gate.start_trigger_args
-    assert args is not None
+    assert (args is not None) is AIRFLOW_3_3
+    if args is None:
+        return
     kind = SailPointAggregationTrigger if by_source else SailPointTaskTrigger
     trigger = kind(**(args.trigger_kwargs or {}))
 
     async def collect() -> list[TriggerEvent]:
         return [event async for event in trigger.run()]
 
-    serialized = dag_serialization().from_dict(dag_serialization().to_dict(dag)).get_task("gate")
-    with triggerer(trigger, task=serialized) as xcoms:
+    with triggerer(trigger, task=serialized(dag).get_task("gate")) as xcoms:
         asyncio.run(collect())
     assert xcoms[LINK_KEY].endswith(f"{PAGE}{task.source_id}")
     assert xcoms["return_value"]["id"] == task.id
@@ -106,6 +107,6 @@ def test_a_trigger_that_starts_a_task_links_to_the_source(tenant: Emulator, by_s
 def test_the_link_is_in_the_serialized_dag() -> None:
     with DAG("dag", schedule=None) as dag:
         SailPointTaskSensor(task_id="gate", task_status_id="abc")
-    task = dag_serialization().from_dict(dag_serialization().to_dict(dag)).get_task("gate")
+    task = serialized(dag).get_task("gate")
     assert [each.name for each in task.operator_extra_links] == ["Aggregation in SailPoint"]
     assert [each.xcom_key for each in task.operator_extra_links] == [LINK_KEY]

@@ -8,6 +8,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.sdk.log import mask_secret
 
 from airflow_provider_sptasks.client.client import TaskStatusClient
 from airflow_provider_sptasks.client.errors import (
@@ -27,12 +28,6 @@ from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.sources_client import SourcesClient
 from airflow_provider_sptasks.get_provider_info import get_provider_info
 from airflow_provider_sptasks.hooks._fields import settings_of
-
-try:
-    from airflow.sdk.log import mask_secret
-except ImportError:  # Airflow 3.0
-    from airflow.sdk.execution_time.secrets_masker import mask_secret  # type: ignore[no-redef]
-
 
 # Airflow says that a connection doesn't exist also while its API server restarts.
 CONNECTION_GRACE_SECONDS, CONNECTION_RETRY_SECONDS = 15.0, 1.0
@@ -197,13 +192,13 @@ class SailPointHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return the standard fields of the connection form, for Airflow 3.0 and 3.1."""
+        """Return the standard fields of the connection form, for Airflow 3.1."""
         behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the other fields of the connection form by their names, for Airflow 3.0 and 3.1."""
+        """Return the other fields of the connection form by their names, for Airflow 3.1."""
         from wtforms import IntegerField, StringField
         from wtforms.validators import Optional, any_of
 

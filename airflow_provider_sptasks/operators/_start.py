@@ -31,7 +31,7 @@ from airflow_provider_sptasks.links import SailPointAggregationLink
 
 try:
     from airflow.sdk.exceptions import TaskDeferralTimeout
-except ImportError:  # Airflow 3.0 and 3.1
+except ImportError:  # Airflow 3.1
     from airflow.exceptions import TaskDeferralTimeout  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
@@ -62,13 +62,12 @@ class SailPointStartAggregationOperator(BaseOperator):
       aggregations there were, and after it, the id. The retry attaches to that id, or to the first
       aggregation of the source and kind that was not there before. When no other client starts aggregations
       of the same source and kind at that moment, that is always its own.
-    * Airflow 3.0 to 3.2 keeps nothing. There a retry attaches to the newest aggregation of the source and
+    * Airflow 3.1 and 3.2 keep nothing. There a retry attaches to the newest aggregation of the source and
       kind that was launched since the DAG run started, and starts one if there is none. So it never starts
       a second one, but takes one that SailPoint's schedule or others launched meanwhile for its own.
 
     A task that a user clears starts a new aggregation when it runs again; while the one before still runs,
-    ``if_running`` says what to do. In Airflow 3.0, one that is cleared while it runs on a worker counts as
-    a retry.
+    ``if_running`` says what to do.
 
     The credentials need the scope ``idn:sources:manage`` for accounts, ``idn:entitlement:manage`` and a
     personal access token for entitlements, and ``idn:task-management:read``. See

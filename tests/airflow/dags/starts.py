@@ -9,6 +9,8 @@ from typing import Any
 
 from airflow.sdk import DAG, Context, Param
 
+from airflow_provider_sptasks.client.intent import Intent
+from airflow_provider_sptasks.operators._retry_state import RetryState
 from airflow_provider_sptasks.operators.sailpoint import SailPointStartAggregationOperator
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -20,28 +22,21 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 
 
-class Store:
-    """The task's state store, and the death of its worker when it is to keep an id."""
-
-    def __init__(self, store: Any, keep: bool) -> None:
-        self._store = store
-        self._keep = keep
-        self.get, self.delete = store.get, store.delete
-
-    def set(self, key: str, value: Any, **kwargs: Any) -> None:
-        if value["task_status_id"] is None or self._keep:
-            self._store.set(key, value, **kwargs)
-        if value["task_status_id"] is not None:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
 class Mortal(SailPointStartAggregationOperator):
     """Dies in its first try, before or after it has kept the id of what it started."""
 
     def execute(self, context: Context) -> Any:
         if context["ti"].try_number == 1:
-            store: Any = Store(context["task_state_store"], keep=self.task_id == "dies_after")
-            context["task_state_store"] = store
+            keep, note = self.task_id == "dies_after", RetryState.note
+
+            def note_and_die(self: RetryState, intent: Intent | None) -> None:
+                has_started = intent is not None and intent.task_status_id is not None
+                if keep or not has_started:
+                    note(self, intent)
+                if has_started:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            RetryState.note = note_and_die  # type: ignore[method-assign]
         return super().execute(context)
 
 
