@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,10 +107,20 @@ def test_gate_by_source_waits_for_last_nights(dags: dict[str, DAG], tenant: Emul
 
 
 def test_gate_many_maps_and_joins(dags: dict[str, DAG], tenant: Emulator) -> None:
-    for number in range(3):
-        tenant.add_task(duration=5 + number, source=f"Source {number}")
+    tasks = [tenant.add_task(duration=None, source=f"Source {number}") for number in range(3)]
     tenant.add_task(launched=-3 * DAY, duration=None)
+
+    def complete() -> None:
+        while not any(request.path == "/task-status/v1" for request in tenant.requests):
+            time.sleep(0.01)
+        for task in tasks:
+            tenant.complete(task.id)
+
+    # Not after some seconds: the DAG's first task has to find them pending, however slow the machine is.
+    thread = threading.Thread(target=complete)
+    thread.start()
     dag_run = run(dags["sailpoint_gate_many"])
+    thread.join()
     assert states(dag_run) == {
         "running_aggregations": "success",
         "each.wait": "success,success,success",

@@ -210,8 +210,8 @@ class TestOutcomes:
 
     def test_timeout_fails_without_retry(self, tenant: Emulator, mode: str) -> None:
         tenant.add_source("Active Directory", SOURCE, duration=None)
-        with pytest.raises(AirflowSensorTimeout, match="timeout of 0:00:02 has passed"):
-            run(mode=mode, timeout=2)
+        with pytest.raises(AirflowSensorTimeout, match="timeout of 0:00:06 has passed"):
+            run(mode=mode, timeout=6)
         assert len(started(tenant)) == 1
 
     def test_by_name(self, tenant: Emulator, source: str, mode: str) -> None:

@@ -258,13 +258,14 @@ def test_xcom_is_small_json(tenant: Emulator) -> None:
 def test_log_says_what_is_awaited_progress_and_outcome(
     tenant: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task = tenant.add_task(launched=-10, duration=100)
+    # Slow enough for a slow machine: a tenth lasts a quarter of an hour.
+    task = tenant.add_task(launched=-950, duration=9_000)
     gate = sensor(task.id)
     gate.poke(context())
     gate.poke(context())
-    tenant.clock.advance(40)
+    tenant.clock.advance(3_600)
     gate.poke(context())
-    tenant.clock.advance(100)
+    tenant.clock.advance(9_000)
     gate.poke(context())
     lines = capsys.readouterr().out.splitlines()
     logged = [line for line in lines if "Cloud Account Aggregation of Active Directory" in line]
@@ -272,7 +273,7 @@ def test_log_says_what_is_awaited_progress_and_outcome(
     assert len(logged) == 3, "an unchanged progress is logged once"
     assert "(10 %)" in logged[0]
     assert "(50 %)" in logged[1]
-    assert "ended with SUCCESS after 0:01:40: total " in logged[2]
+    assert "ended with SUCCESS after 2:30:00: total " in logged[2]
     assert f"(task {task.id})" in logged[2]
 
 

@@ -54,6 +54,12 @@ def unlimited(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield emulator
 
 
+def gather_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all who subscribe be polled together, on a slow machine too."""
+    monkeypatch.setattr(_queue, "COALESCE_SECONDS", 1.0)
+    monkeypatch.setattr(_poller, "COALESCE_SECONDS", 1.0)
+
+
 def lists(tenant: Emulator) -> int:
     return sum(1 for request in tenant.requests if request.path == "/task-status/v1")
 
@@ -140,6 +146,7 @@ class TestRequests:
         self, unlimited: Emulator, monkeypatch: pytest.MonkeyPatch, tasks: int, requests: int
     ) -> None:
         monkeypatch.setattr(_connection, "SHORTEST_ROUND_SECONDS", 60.0)
+        gather_for_a_second(monkeypatch)
         queries = [TaskQuery(unlimited.add_task(duration=None).id) for _ in range(tasks)]
 
         async def main(triggerer: Triggerer) -> None:
@@ -156,6 +163,7 @@ class TestRequests:
         self, unlimited: Emulator, monkeypatch: pytest.MonkeyPatch, number: int, requests: int
     ) -> None:
         monkeypatch.setattr(_connection, "SHORTEST_ROUND_SECONDS", 60.0)
+        gather_for_a_second(monkeypatch)
         ids = [unlimited.add_source(f"Source {each}").id for each in range(number)]
         for each in ids:
             unlimited.add_task(source_id=each, launched=-3600, duration=60)

@@ -12,10 +12,15 @@ let connections = [], overview = null, past = null, pastHours = "";
 let skew = 0, timer = 0, generation = 0, problem = "";
 const shown = {}; // how many rows of a table, where that is more than at first
 
-// ---- Airflow's page around this one
+// ---- Airflow around this page
 
 function outer() {
   try { return window.parent === window ? null : window.parent.document; } catch { return null; }
+}
+
+// Airflow's own URL has the query too, so that a reload keeps the filters.
+function remember(query) {
+  for (const { history } of [window, outer()?.defaultView ?? window]) history.replaceState(history.state, "", `?${query}`);
 }
 
 function followTheme() {
@@ -38,13 +43,12 @@ function timeZone() {
 // A frame in a sandbox can't leave itself; Airflow's page around it can.
 function go(href, target) {
   const link = (outer() ?? document).createElement("a");
-  Object.assign(link, { href, target, rel: "noopener noreferrer" }).click();
+  Object.assign(link, { href, target, rel: "noreferrer" }).click();
 }
 
 // ---- words
 
 const now = () => Date.now() + skew;
-const count = (n, one) => `${n} ${one}${n === 1 ? "" : "s"}`;
 
 function duration(ms) {
   const s = Math.max(0, Math.round(ms / 1000)), m = Math.floor(s / 60), h = Math.floor(m / 60);
@@ -61,8 +65,6 @@ function ago(ms) {
   if (ms == null) return "none known";
   return ["time", { datetime: new Date(ms).toISOString(), title: `${clock(ms)} ${timeZone()}` }, `${duration(now() - ms)} ago`];
 }
-
-const moment = (ms) => ms && `${clock(ms)} ${timeZone()} (${duration(now() - ms)} ago)`;
 
 // ---- elements: [tag, attributes, ...children]; a string is text
 
@@ -110,8 +112,8 @@ function note(element, more, id, isEmpty) {
 // ---- the api-server
 
 async function send(path, change) {
-  const headers = change && { "Content-Type": "application/json", "X-SailPoint-Page": "1" };
-  const response = await fetch(`api/${path}`, change ? { method: "POST", headers, body: JSON.stringify(change) } : {});
+  const headers = { "Content-Type": "application/json", "X-SailPoint-Page": "1" };
+  const response = await fetch(`api/${path}`, change && { method: "POST", headers, body: JSON.stringify(change) });
   const body = await response.json().catch(() => ({}));
   if (response.ok) return body;
   if (response.status === 401) throw new Error("Your login has ended. Reload Airflow's page.");
@@ -161,11 +163,11 @@ function render() {
   const change = connections.find((each) => each.id === $("connection").value)?.can_change;
   const lateness = (task) => ["late", "stuck"].indexOf(task.state);
   const pending = tasks.filter((task) => matches(task.name, [task.kind]) && state !== "failed" && (state !== "late" || lateness(task) >= 0))
-    .sort((one, other) => lateness(other) - lateness(one) || one.start - other.start);
-  const runs = ended.filter((task) => matches(sources[task.source].name, [task.kind]) && (!state || (state === "failed" && task.failed)));
-  const failures = ended.filter((task) => task.failed && matches(sources[task.source].name, [task.kind]));
+    .sort((a, b) => lateness(b) - lateness(a) || a.start - b.start);
+  const done = ended.filter((task) => matches(sources[task.source].name, [task.kind]));
+  const failures = done.filter((task) => task.failed), runs = state === "failed" ? failures : state ? [] : done;
   const chosen = sources.filter((source) => source.id && matches(source.name, source.kinds) && (state !== "failed" || source.is_failing))
-    .sort((one, other) => other.is_failing - one.is_failing);
+    .sort((a, b) => b.is_failing - a.is_failing);
   fill("pending", pending, (task) => pendingCells(task, gates, change));
   fill("gates", gates, gateCells, (gate) => gate.path);
   if (past) {
@@ -181,7 +183,7 @@ function notify() {
   if (problem) notes.push(problem);
   else if (outage) notes.push(`${outage.message} (since ${clock(outage.since)})`);
   if (notes.length && overview?.read_at) notes.push(`What is shown is of ${clock(overview.read_at)}.`);
-  if (past?.is_cut) notes.push(`There are too many tasks to show those before ${clock(past.reaches_back_to)}.`);
+  if (past?.is_cut) notes.push(`Tasks before ${clock(past.reaches_back_to)} are too many to show.`);
   $("notice").hidden = !notes.length;
   set($("notice"), [notes.join(" ")], problem || outage ? "" : "warn");
 }
@@ -211,9 +213,9 @@ const gateCells = (gate) => [
   ["", gateLink(gate)], ["", gate.state.replaceAll("_", " ")], ["", gate.waits_for || "what a template names"], ["narrow", ago(gate.since)]];
 
 function failureCells(task, sources) {
-  const { name } = sources[task.source];
+  const { name } = sources[task.source], status = ["span", { class: "badge failed" }, task.status];
   return [
-    ["", name], ["narrow", task.kind], ["narrow", ago(task.end)], ["", ["span", { class: "badge failed" }, task.status]],
+    ["", name], ["narrow", task.kind], ["narrow", ago(task.end)], ["", status],
     ["why", task.message ?? "SailPoint gives no reason."], ["actions", button("details", task.id, "Details", `Details of ${name}`)],
   ];
 }
@@ -226,11 +228,11 @@ function runCells(task, sources) {
 }
 
 function sourceCells(source, change) {
-  const status = ["span", { class: source.is_failing ? "badge failed" : "dim" }, `${source.failure?.status} `];
+  const { failure } = source, status = ["span", { class: source.is_failing ? "badge failed" : "dim" }, `${failure?.status} `];
   const usual = Object.entries(source.usual).map(([kind, seconds]) => `${kind}: ${duration(seconds * 1000)}`);
   const start = button("start", source.id, "Aggregate…", `Start an aggregation of ${source.name}`);
   return [
-    ["", source.name], ["narrow", ago(source.last_success)], ["", ...(source.failure ? [status] : []), ago(source.last_failure)],
+    ["", source.name], ["narrow", ago(source.last_success)], ["", ...(failure ? [status] : []), ago(source.last_failure)],
     ["", source.rate], ["", usual.join(", ") || "not known"], ["actions", ...(change && source.startable.length ? [start] : [])],
   ];
 }
@@ -253,32 +255,34 @@ function timeline(pending, runs, sources) {
   const add = (name, run) => strips.get(name)?.push(run) ?? strips.set(name, [run]);
   for (const task of pending) if (task.start != null) add(task.name, { ...task, end: to, look: "running" });
   for (const task of runs) add(sources[task.source].name, { ...task, start: task.start ?? task.end, look: task.failed ? "failed" : "ok" });
-  const names = [...strips.keys()].sort((one, other) => one.localeCompare(other));
+  const names = [...strips.keys()].sort((a, b) => a.localeCompare(b));
   const rows = names.slice(0, limit).map((name) => {
     const paths = { running: "", ok: "", failed: "" };
-    for (const { start, end, look, lane = 0 } of strips.get(name)) {
+    const all = strips.get(name), failed = all.filter((run) => run.look === "failed");
+    for (const { start, end, look, lane = 0 } of all) {
       const left = Math.min(Math.round(x(start)), width - 3), wide = Math.max(3, Math.round(x(end)) - left);
       const [top, height] = look === "ok" ? [4 + 8 * lane, 7] : look === "failed" ? [1, 19] : [2, 17];
       paths[look] += `M${left} ${top}h${wide}v${height}h-${wide}z`;
     }
-    const failed = strips.get(name).filter((run) => run.look === "failed").length;
-    const label = `${name}: ${count(strips.get(name).length, "run")}, ${failed} failed`;
+    const label = `${name}: ${all.length} run${all.length === 1 ? "" : "s"}, ${failed.length} failed`;
     return ["div", { class: "strip" },
       ["button", { type: "button", class: "link", "data-act": "only", "data-id": name, title: name, dir: "auto" }, name],
       ["svg", { role: "img", "aria-label": label, viewBox: `0 0 ${width} 22`, preserveAspectRatio: "none", "data-name": name },
         ...Object.entries(paths).filter(([, d]) => d).map(([look, d]) => ["path", { class: look, d }])]];
   });
   const format = { timeStyle: "short", ...($("hours").value !== "24" && { dateStyle: "medium" }) };
-  const ticks = [0, 1, 2, 3, 4, 5].map((n) => ["text", { x: (n * width) / 6, y: 14 }, clock(from + (n * (to - from)) / 6, format)]);
+  const ticks = [0, 1, 2, 3, 4, 5].map((n) => ["text", { x: n * width / 6, y: 14 }, clock(from + (n * (to - from)) / 6, format)]);
   set(box, names.length ? [...rows, ["div", { class: "strip axis", "aria-hidden": "true" }, ["span", {}], ["svg", { viewBox: `0 0 ${width} 20` }, ...ticks]]] : []);
   note(box.nextElementSibling, names.length - limit, "timeline", !names.length);
 }
 
-function runAt(svg, event) {
+function runAt(event) {
+  const svg = event.target.closest?.("svg[data-name]");
+  if (!svg) return null;
   const box = svg.getBoundingClientRect(), span = $("hours").value * HOUR;
   const at = now() - span + ((event.clientX - box.left) / box.width) * span;
   const distance = (run) => Math.max(run.start - at, at - run.end, 0);
-  const [nearest] = [...strips.get(svg.dataset.name)].sort((one, other) => distance(one) - distance(other));
+  const [nearest] = [...strips.get(svg.dataset.name)].sort((a, b) => distance(a) - distance(b));
   return distance(nearest) < (8 * span) / box.width ? nearest : null;
 }
 
@@ -317,7 +321,7 @@ dialog.addEventListener("close", () => {
 });
 
 const link = (href) => /^https?:/.test(href) && ["a", { href, "data-act": "_blank" }, "the source's page"];
-const read = (value) => (typeof value === "number" ? moment(value) : value?.href ? link(value.href) : value);
+const read = (value) => (typeof value === "number" ? `${clock(value)} ${timeZone()} (${duration(now() - value)} ago)` : value?.href ? link(value.href) : value);
 const list = (facts) => ["dl", {}, ...facts.filter(([, value]) => value).flatMap(([name, value]) => [["dt", {}, name], ["dd", {}, read(value)]])];
 
 async function reading(title, read) {
@@ -344,7 +348,7 @@ function askToStart(id) {
   const kinds = source.startable.map((kind) => ["option", { value: kind }, kind]);
   show(`Start an aggregation of ${source.name}?`, [
     ["p", {}, ["label", {}, "What to aggregate: ", ["select", { id: "what" }, ...kinds]]],
-    ["p", {}, "Nothing is started while another aggregation of the source runs."],
+    ["p", {}, "Nothing is started while another of the source runs."],
   ], "Start", () => ask(`sources/${encodeURIComponent(id)}/aggregate`, { kind: $("what").value }));
 }
 
@@ -364,8 +368,7 @@ const ACTS = {
 };
 
 document.addEventListener("click", (event) => {
-  const target = event.target.closest("[data-act]"), svg = event.target.closest("svg[data-name]");
-  const run = svg && runAt(svg, event);
+  const target = event.target.closest("[data-act]"), run = runAt(event);
   if (run) showDetails(run.id);
   else if (target?.href) {
     event.preventDefault();
@@ -374,13 +377,13 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("pointermove", (event) => {
-  const svg = event.target.closest?.("svg[data-name]"), run = svg && runAt(svg, event);
-  if (svg) svg.parentNode.title = run ? `${run.kind}, ${run.status ?? "pending"}, ${duration(run.end - run.start)}, from ${clock(run.start)}` : "";
+  const strip = event.target.closest?.(".strip"), run = runAt(event);
+  if (strip) strip.title = run ? `${run.kind}, ${run.status ?? "pending"}, ${duration(run.end - run.start)}, from ${clock(run.start)}` : "";
 });
 
 function keep(event) {
   const query = new URLSearchParams(FILTERS.map((name) => [name, $(name).value]).filter(([name, value]) => value && value !== (name === "hours" && "24")));
-  history.replaceState(null, "", `?${query}`);
+  remember(query);
   if (event?.target.id === "connection") overview = past = null;
   if (["connection", "hours"].includes(event?.target.id)) refresh();
   render();
@@ -388,7 +391,8 @@ function keep(event) {
 
 async function start() {
   followTheme();
-  const query = new URLSearchParams(location.search);
+  const query = new URLSearchParams(location.search || outer()?.location.search);
+  remember(query);
   try {
     ({ connections, reason: problem } = await send("connections"));
   } catch (error) {
