@@ -103,9 +103,20 @@ def test_what_becomes_of_them(
     assert (root / "tiny" / "__init__.py").read_text(encoding="utf-8") == TINY
 
 
-def test_tests_that_fail_anyway_are_an_error(root: Path) -> None:
-    (root / "tests" / "test_wrong.py").write_text("def test_wrong(): assert False", encoding="utf-8")
-    with pytest.raises(RuntimeError, match="test_wrong"), Runner(root, "tiny", ["tests"], 1, 60):
+def test_tests_that_fail_anyway_find_nothing(
+    root: Path, mutants: dict[str, Mutant], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tests = root / "tests" / "test_tiny.py"
+    tests.write_text(TESTS.replace("bigger(7) == 7", "bigger(7) == 8"), encoding="utf-8")
+    with Runner(root, "tiny", ["tests"], 1, 60) as runner:
+        (outcome,) = runner.run([mutants["return first if first >= second else second"]])
+    assert outcome == Outcome("unreached", 0)
+    assert "left out: tests/test_tiny.py::test_bigger" in capsys.readouterr().out
+
+
+def test_tests_that_cannot_run_are_an_error(root: Path) -> None:
+    (root / "tests" / "conftest.py").write_text("import nothing_like_it", encoding="utf-8")
+    with pytest.raises(RuntimeError, match="nothing_like_it"), Runner(root, "tiny", ["tests"], 1, 60):
         pass
 
 
