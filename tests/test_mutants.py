@@ -138,7 +138,7 @@ def test_the_score_leaves_equivalent_mutants_out(
     assert results[4][0].added in capsys.readouterr().out
 
 
-def test_equivalent_mutants_have_a_reason_and_are_still_drawn() -> None:
+def test_equivalent_mutants_are_still_drawn() -> None:
     from mutants.__main__ import EQUIVALENT, ROOT
 
     for path, removed, added in keys(EQUIVALENT):
