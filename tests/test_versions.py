@@ -74,6 +74,11 @@ def test_the_lowest_version_is_what_is_run_if_none_is_given() -> None:
     assert "VERSION ?= $(LOWEST_AIRFLOW)" in MAKEFILE
 
 
+def test_the_hosted_ci_runs_what_is_promised() -> None:
+    matrix = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert re.findall(r"airflow: \[(.*)\]", matrix) == [", ".join(f'"{each}"' for each in PROMISED)]
+
+
 def test_pythons() -> None:
     prefix = "Programming Language :: Python :: "
     classifiers = [each.removeprefix(prefix) for each in PROJECT["classifiers"] if each.startswith(prefix)]
