@@ -57,7 +57,7 @@ def own_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def few_masked_secrets() -> Iterator[None]:
-    """Airflow looks for each secret that it was ever told in each line that it logs: thousands in the end."""
+    """Airflow looks for each secret that it ever got in each line that it logs: thousands in the end."""
     yield
     for name in ("airflow.sdk._shared.secrets_masker", "airflow._shared.secrets_masker"):
         if name in sys.modules:
