@@ -213,7 +213,11 @@ def test_no_event_for_what_had_completed_before(story: Story) -> None:
 def test_watchers_share_a_poll(story: Story, watched: Emulator) -> None:
     """Polls come a second apart, regardless of how many watch; before Airflow 3.3 each watcher polls."""
     polls = Counter(int(each.at) for each in watched.requests if each.query.get("sorters") == "-created")
-    assert sorted(polls.values())[len(polls) // 2] == (1 if AIRFLOW_3_3 else len(story.completed))
+    in_a_second = sorted(polls.values())
+    if AIRFLOW_3_3:
+        assert in_a_second[len(polls) // 2] == 1
+    else:
+        assert in_a_second[-1] >= len(story.completed)
 
 
 def test_runs_read_what_started_them(story: Story, watching: Airflow) -> None:
