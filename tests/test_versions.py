@@ -42,7 +42,11 @@ SHOWN_BY = {
         "triggers/test_completions.py::test_finds_what_completed_while_the_triggerer_was_down",
         "triggers/test_completions.py::test_alone_where_airflow_shares_no_streams",
     ],
-    "several watchers of a connection": ["airflow/test_assets.py::test_watchers_share_a_poll"],
+    "several watchers of a connection": [
+        "airflow/test_assets.py::test_watchers_keep_to_a_poll_a_second",
+        "triggers/test_completions.py::test_alone_where_airflow_shares_no_streams",
+        "triggers/test_completions.py::test_many_watchers_cost_one_request_a_poll",
+    ],
     "`airflow sailpoint`": ["test_versions.py::test_airflow_has_the_commands"],
 }
 
