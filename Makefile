@@ -7,8 +7,8 @@ PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo screenshots test test-airflow test-all test-lowest lint docs bench constraints release-check \
-  clean no-node
+.PHONY: help demo screenshots test test-airflow test-all test-lowest lint docs bench mutants constraints \
+  release-check clean no-node
 
 # Without its bytecode cache Airflow starts three to four times slower.
 unexport PYTHONDONTWRITEBYTECODE
@@ -24,6 +24,7 @@ RELEASE_INSTALLED := .venv/installed-release-$(PYTHON_VERSION)
 SDK1_INSTALLED := .venv-sdk1/installed-$(PYTHON_VERSION)
 SDK2_INSTALLED := .venv-sdk2/installed-$(PYTHON_VERSION)
 LOWEST_INSTALLED := .venv-lowest/installed-$(PYTHON_VERSION)
+MUTANTS_INSTALLED := .venv-mutants/installed-$(PYTHON_VERSION)
 # SailPoint's TypeScript SDK takes part where there is Node.js.
 NPM := $(shell command -v npm 2>/dev/null)
 NODE_SDK_INSTALLED := $(if $(NPM),.node-sdk/installed,no-node)
@@ -54,6 +55,8 @@ help:
 	@echo "make lint     ruff and mypy"
 	@echo "make docs     build the documentation in docs/_build/html; a warning is an error"
 	@echo "make bench    compare with what else one could use"
+	@echo "make mutants  put small faults into the package, one at a time, and show those that no test finds"
+	@echo "              (SEED=7 NUMBER=150 MODULES='client waiting' MINUTES=60; AGAIN=1 for the last survivors)"
 	@echo "make release-check  build the packages, and follow the README with them in an empty environment"
 	@echo "make screenshots  take the pictures of the page in docs/images again (needs Chromium)"
 	@echo "make clean    remove everything that these made"
@@ -111,11 +114,19 @@ bench: $(BENCHMARKS_INSTALLED) $(SDK1_INSTALLED) $(SDK2_INSTALLED)
 	SAILPOINT_SDK2_PYTHON="$(CURDIR)/.venv-sdk2/bin/python" \
 	.venv/bin/python -m benchmarks
 
+# First, whether it does what it says.
+mutants: $(MUTANTS_INSTALLED)
+	@.venv-mutants/bin/python -m pytest --quiet tests/test_mutants.py
+	@.venv-mutants/bin/python -m mutants $(if $(SEED),--seed $(SEED)) $(if $(NUMBER),--number $(NUMBER)) \
+	  $(if $(MODULES),--modules $(MODULES)) $(if $(MINUTES),--minutes $(MINUTES)) \
+	  $(if $(filter-out 0,$(AGAIN)),--again)
+
 # Pins again what pyproject.toml asks for, for every Python that is supported.
 constraints: $(INSTALLED)
 	@printf '%s\n' apache-airflow==3.3.2 hatchling uv | $(UV) pip compile --universal --python-version 3.11 \
 	  --upgrade --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt \
-	  --extra emulator --group benchmarks --group dev --group docs --group release pyproject.toml -
+	  --extra emulator --group benchmarks --group dev --group docs --group mutants --group release \
+	  pyproject.toml -
 	@$(foreach version,$(filter-out $(HIGHEST_AIRFLOW),$(AIRFLOWS)), \
 	  echo apache-airflow==$(version) | $(UV) pip compile --universal --python-version 3.11 --upgrade \
 	    --exclude-newer $(TIME_$(version)) --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
@@ -129,8 +140,8 @@ constraints: $(INSTALLED)
 	  npm install --silent --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund; }
 
 clean:
-	@rm -rf .venv .venv-airflow-* .venv-sdk1 .venv-sdk2 .venv-lowest .node-sdk .demo build dist docs/_build \
-	  .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-airflow-* .venv-sdk1 .venv-sdk2 .venv-lowest .venv-mutants .node-sdk .demo .mutants build dist \
+	  docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -164,6 +175,11 @@ $(AIRFLOW_INSTALLED): $(AIRFLOW_CONSTRAINTS) $(INSTALLED)
 
 $(DOCS_INSTALLED): $(INSTALLED)
 	@$(INSTALL) --python .venv --group docs
+	@touch $@
+
+$(MUTANTS_INSTALLED): $(INSTALLED)
+	@$(UV) venv --clear --python .venv .venv-mutants
+	@$(INSTALL) --python .venv-mutants --group dev --group mutants --editable '.[emulator]'
 	@touch $@
 
 $(RELEASE_INSTALLED): $(INSTALLED)

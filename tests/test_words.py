@@ -53,6 +53,7 @@ def documents() -> list[str]:
             "benchmarks",
             "demo",
             "harness",
+            "mutants",
             "release",
         )
         for path in sorted((ROOT / folder).rglob("*"))

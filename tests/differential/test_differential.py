@@ -38,6 +38,8 @@ ON_BETA = range(1, 800, len(VERSIONS))
 
 Player = Callable[[range], Totals]
 
+pytestmark = pytest.mark.timeout(300 + HISTORIES)
+
 
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Player]:

@@ -1,16 +1,27 @@
-"""What a wait on a worker reads besides what it waits for: how long that usually takes, once."""
+"""
+How a wait is driven on a worker: what refusals and outages do, and what is read besides what it waits for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from airflow_provider_sptasks.client import ClientSettings, RetryPolicy, SourcesClient, TaskStatusClient
-from airflow_provider_sptasks.client.models import CompletionStatus
+from airflow_provider_sptasks.client.errors import (
+    ForbiddenError,
+    SailPointError,
+    ServerError,
+    UnauthorizedError,
+)
+from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
 from airflow_provider_sptasks.emulator import Emulator
-from airflow_provider_sptasks.waiting.driver import Driver
+from airflow_provider_sptasks.waiting import driver as driving
+from airflow_provider_sptasks.waiting.driver import REFUSAL_RETRY_SECONDS, REFUSAL_SECONDS, Driver
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.tasks import TaskWait
 from tests.waiting.test_progress import Log
@@ -78,3 +89,113 @@ def test_it_is_not_read_in_vain(emulator: Emulator, estimates: bool, duration: f
     """Neither where it isn't wanted, nor of what has ended."""
     task = emulator.add_task(source="HR", launched=-420, duration=duration)
     assert drive(emulator, task.id, 2, estimates=estimates)[1] == 0
+
+
+PATH = "/task-status/v1"
+EXPIRED, REFUSED, DOWN = (
+    UnauthorizedError("GET", PATH, 401),
+    ForbiddenError("GET", PATH, 403),
+    ServerError("GET", PATH, 503),
+)
+ENDED = TaskStatus(id="t1", completion_status=CompletionStatus.SUCCESS)
+
+
+class Tenant:
+    """Gives the answers that it was made with, in a time that only passes while it is waited."""
+
+    def __init__(self, *answers: SailPointError | None) -> None:
+        self.answers = list(answers)
+        self.now = 1000.0
+        self.waited: list[float] = []
+        self.reconnected = 0
+        self.client = cast(TaskStatusClient, self)
+        self.sources = cast(SourcesClient, None)
+
+    def find(self, ids: Sequence[str]) -> dict[str, TaskStatus]:
+        error = self.answers.pop(0) if self.answers else None
+        if error is not None:
+            raise error
+        return dict.fromkeys(ids, ENDED)
+
+    def sleep(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.now += seconds
+
+    def reconnect(self) -> None:
+        self.reconnected += 1
+
+
+Make = Callable[..., Driver]
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Make:
+    def make(tenant: Tenant, seconds_left: float = 3600.0, **arguments: Any) -> Driver:
+        monkeypatch.setattr(driving, "time", SimpleNamespace(monotonic=lambda: tenant.now))
+        wait = TaskWait(("t1",), SUCCESS, timedelta(0)).begun(datetime.now(UTC))
+        end = tenant.now + seconds_left
+        return Driver(
+            tenant,
+            wait,
+            ProgressLogger(Log()),
+            seconds_left=lambda: end - tenant.now,
+            sleep=tenant.sleep,
+            **arguments,
+        )
+
+    return make
+
+
+class TestErrors:
+    def test_a_first_refusal_is_taken_at_its_word(self, make: Make) -> None:
+        tenant = Tenant(REFUSED)
+        with pytest.raises(ForbiddenError):
+            make(tenant).poll()
+        assert tenant.waited == []
+
+    def test_a_refusal_after_polls_that_worked_has_to_last(self, make: Make) -> None:
+        tries = int(REFUSAL_SECONDS // REFUSAL_RETRY_SECONDS)
+        tenant = Tenant(*[REFUSED] * tries)
+        assert make(tenant, has_worked=True).poll() is not None, "the last moment is soon enough"
+        assert tenant.waited == [REFUSAL_RETRY_SECONDS] * tries
+        tenant = Tenant(*[REFUSED] * (tries + 1))
+        with pytest.raises(ForbiddenError):
+            make(tenant, has_worked=True).poll()
+
+    def test_a_poll_that_works_is_remembered(self, make: Make) -> None:
+        tenant = Tenant(DOWN, DOWN, None, REFUSED)
+        driver = make(tenant)
+        assert [driver.poll() is None for _ in range(3)] == [True, True, False]
+        driver.answers.clear()  # or what has ended would not be asked for again
+        assert driver.poll() is not None
+        assert tenant.waited == [REFUSAL_RETRY_SECONDS]
+
+    @pytest.mark.parametrize(("seconds_left", "waits"), [(10.0, 0), (10.5, 1), (25.0, 2)])
+    def test_it_is_not_waited_past_the_deadline(self, make: Make, seconds_left: float, waits: int) -> None:
+        tenant = Tenant(*[REFUSED] * 10)
+        assert make(tenant, seconds_left, has_worked=True).poll() is None
+        assert tenant.waited == [REFUSAL_RETRY_SECONDS] * waits
+
+    def test_an_outage_is_the_caller_s_to_wait_out(self, make: Make) -> None:
+        tenant = Tenant(DOWN)
+        driver = make(tenant, has_worked=True)
+        assert driver.poll() is None
+        assert tenant.waited == []
+        verdict = driver.poll()
+        assert verdict is not None
+        assert verdict.accepted == (ENDED,)
+
+    def test_credentials_are_read_again_once(self, make: Make) -> None:
+        tenant = Tenant(EXPIRED)
+        assert make(tenant).poll() is not None
+        assert tenant.reconnected == 1
+        tenant = Tenant(EXPIRED, EXPIRED)
+        with pytest.raises(UnauthorizedError):
+            make(tenant).poll()
+        assert tenant.reconnected == 1
+
+    def test_what_has_ended_is_not_asked_for_again(self, make: Make) -> None:
+        tenant = Tenant(None, REFUSED)
+        driver = make(tenant)
+        assert driver.poll() == driver.poll()
+        assert tenant.answers == [REFUSED]

@@ -1,0 +1,61 @@
+"""Work that a kill need not wait for."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+
+import pytest
+
+from airflow_provider_sptasks.client.stopping import StoppedError
+from airflow_provider_sptasks.operators._interruptible import Interruptible
+
+variable = contextvars.ContextVar("variable", default="")
+
+
+def test_it_works_in_a_thread_with_the_caller_s_context() -> None:
+    variable.set("caller's")
+    name, seen = Interruptible().run(lambda: (threading.current_thread().name, variable.get()))
+    assert name.startswith("sailpoint-operator")
+    assert seen == "caller's"
+
+
+def test_its_error_is_the_caller_s_and_nothing_goes_on_after_it() -> None:
+    work = Interruptible()
+    with pytest.raises(KeyError):
+        work.run(lambda: {}["none"])
+    assert work.event.is_set()
+
+
+def test_a_stop_waits_for_what_is_under_way_a_moment_only() -> None:
+    work, goes_on = Interruptible(last_answers=0.01), threading.Event()
+
+    def slow() -> bool:
+        work.stop()
+        work.wake()
+        return goes_on.wait(60)
+
+    with pytest.raises(StoppedError):
+        work.run(slow)
+    assert not goes_on.is_set()
+    goes_on.set()
+
+
+def test_the_last_answer_comes_before_the_stop_is_reported() -> None:
+    work, answers = Interruptible(last_answers=60.0), []
+
+    def slow() -> None:
+        work.stop()
+        work.wake()
+        answers.append("answer")
+
+    with pytest.raises(StoppedError):
+        work.run(slow)
+    assert answers == ["answer"]
+
+
+def test_a_stop_that_came_before_is_heeded() -> None:
+    work = Interruptible()
+    work.stop()
+    with pytest.raises(StoppedError):
+        work.run(work.flag.check)
