@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -51,6 +53,33 @@ def own_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("SAILPOINT_BUDGET_DIR", f"{_home.name}/budget-{uuid4().hex}")
     monkeypatch.setattr(pacing, "_pacers", {})
+
+
+@pytest.fixture(autouse=True)
+def few_masked_secrets() -> Iterator[None]:
+    """Airflow looks for each secret that it ever got in each line that it logs: thousands in the end."""
+    yield
+    for name in ("airflow.sdk._shared.secrets_masker", "airflow._shared.secrets_masker"):
+        if name in sys.modules:
+            sys.modules[name].reset_secrets_masker()
+
+
+@pytest.fixture
+def quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries wait a tenth of their time, and what is subscribed to is polled soon."""
+    from tenacity.wait import wait_random, wait_random_exponential
+
+    from airflow_provider_sptasks.client import retry
+    from airflow_provider_sptasks.triggers import _connection, _poller, _queue
+
+    wait = wait_random_exponential(multiplier=0.05, min=0.02, max=1)
+    monkeypatch.setattr(retry, "wait_random_exponential", lambda **_: wait)
+    monkeypatch.setattr(retry, "wait_random", lambda low, high: wait_random(low / 10, high / 10))
+    monkeypatch.setattr(_connection, "RETRY", replace(_connection.RETRY, wait=wait))
+    monkeypatch.setattr(_connection, "SHORTEST_ROUND_SECONDS", 0.2)
+    monkeypatch.setattr(_queue, "COALESCE_SECONDS", 0.1)
+    monkeypatch.setattr(_poller, "COALESCE_SECONDS", 0.1)
+    monkeypatch.setattr(_queue, "LONGEST_BACKOFF_SECONDS", 0.1)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import itertools
 import json
 import logging
 import re
@@ -224,6 +225,7 @@ def world(
                 made.tokens.append(value)
 
         monkeypatch.setattr("airflow_provider_sptasks.hooks.sailpoint.mask_secret", mask)
+        monkeypatch.setattr("airflow_provider_sptasks.hooks.sailpoint._tokens", itertools.repeat(1))
         monkeypatch.setenv(CONNECTION, json.dumps(made.connection()))
         return made
 

@@ -42,7 +42,11 @@ SHOWN_BY = {
         "triggers/test_completions.py::test_finds_what_completed_while_the_triggerer_was_down",
         "triggers/test_completions.py::test_alone_where_airflow_shares_no_streams",
     ],
-    "several watchers of a connection": ["airflow/test_assets.py::test_watchers_share_a_poll"],
+    "several watchers of a connection": [
+        "airflow/test_assets.py::test_watchers_keep_to_a_poll_a_second",
+        "triggers/test_completions.py::test_alone_where_airflow_shares_no_streams",
+        "triggers/test_completions.py::test_many_watchers_cost_one_request_a_poll",
+    ],
     "`airflow sailpoint`": ["test_versions.py::test_airflow_has_the_commands"],
 }
 
@@ -72,6 +76,11 @@ def test_older_versions_have_constraints_of_their_time(version: str) -> None:
 
 def test_the_lowest_version_is_what_is_run_if_none_is_given() -> None:
     assert "VERSION ?= $(LOWEST_AIRFLOW)" in MAKEFILE
+
+
+def test_the_hosted_ci_runs_what_is_promised() -> None:
+    matrix = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert re.findall(r"airflow: \[(.*)\]", matrix) == [", ".join(f'"{each}"' for each in PROMISED)]
 
 
 def test_pythons() -> None:

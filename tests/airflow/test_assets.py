@@ -210,10 +210,10 @@ def test_no_event_for_what_had_completed_before(story: Story) -> None:
     assert not any(story.old & story.times(asset).keys() for asset in story.events)
 
 
-def test_watchers_share_a_poll(story: Story, watched: Emulator) -> None:
-    """Polls come a second apart, regardless of how many watch; before Airflow 3.3 each watcher polls."""
+def test_watchers_keep_to_a_poll_a_second(story: Story, watched: Emulator) -> None:
+    """They share it on Airflow 3.3; before, they take turns within the connection's share."""
     polls = Counter(int(each.at) for each in watched.requests if each.query.get("sorters") == "-created")
-    assert sorted(polls.values())[len(polls) // 2] == (1 if AIRFLOW_3_3 else len(story.completed))
+    assert sorted(polls.values())[len(polls) // 2] == 1
 
 
 def test_runs_read_what_started_them(story: Story, watching: Airflow) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from base64 import b64encode
 from typing import Any
@@ -237,6 +238,26 @@ def test_a_proxys_password_is_masked_in_each_form(monkeypatch: pytest.MonkeyPatc
     assert {"p#ss", "p%23ss", "secret", "word"} < set(masked)
     assert b64encode(b"user:p#ss").decode() in masked
     assert b64encode(b"id:secret").decode() in masked
+
+
+def test_tokens_without_end_do_not_fill_airflows_masker(
+    tenant: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masked: set[str] = set()
+    owner = tenant.state.tenant.credentials.owner
+
+    def mask(secret: str) -> None:
+        if owner(secret) is not None:
+            masked.add(secret)
+
+    monkeypatch.setattr("airflow_provider_sptasks.hooks.sailpoint._tokens", itertools.count(1))
+    monkeypatch.setattr("airflow_provider_sptasks.hooks.sailpoint.mask_secret", mask)
+    client = SailPointHook().client
+    for _ in range(20):
+        tenant.revoke_tokens()
+        client.count()
+    assert sum(request.path == "/oauth/token" for request in tenant.requests) == 20
+    assert len(masked) == 10
 
 
 def test_unverified_tls_is_warned_about(

@@ -112,7 +112,6 @@ class Task:
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "SHOWS_WITHIN_SECONDS", 0.4)
     monkeypatch.setattr(starting, "FIRST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr("airflow_provider_sptasks.triggers._connection.SHORTEST_ROUND_SECONDS", 0.1)
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_sptasks.triggers import _queue
-
 
 @pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the triggerer, what has failed is tried again soon."""
-    monkeypatch.setattr(_queue, "LONGEST_BACKOFF_SECONDS", 0.1)
+def short_pauses(quick_waits: None) -> None:
+    """No test here is about how long a pause is."""

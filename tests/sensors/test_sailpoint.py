@@ -236,7 +236,8 @@ def test_several_ids_are_one_request_a_poll(tenant: Emulator) -> None:
     gate = sensor(ids)
     for polls in range(1, 4):
         assert not gate.poke(context())
-        assert list_requests(tenant) == polls
+        # How long the source usually takes is asked for by the source, once.
+        assert sum("id in" in request.query.get("filters", "") for request in tenant.requests) == polls
 
 
 def test_same_id_twice_is_one_task(tenant: Emulator) -> None:

@@ -1,5 +1,5 @@
-// What runs at SailPoint, what failed, and what waits for it. No library, no build step.
-// What comes from a tenant is data: it is set as text, never as markup.
+// What runs at SailPoint, what failed, and what waits for it. No library.
+// What comes from a tenant is set as text, never as markup.
 
 const REFRESH = 5000, SOON = 2000, RETRY = 15000, ROWS = 40, MORE = 200, HOUR = 3600e3;
 const SVG = "http://www.w3.org/2000/svg";
@@ -18,9 +18,11 @@ function outer() {
   try { return window.parent === window ? null : window.parent.document; } catch { return null; }
 }
 
-// Airflow's own URL has the query too, so that a reload keeps the filters.
+// In Airflow's own URL too, so that a reload keeps the filters.
 function remember(query) {
-  for (const { history } of [window, outer()?.defaultView ?? window]) history.replaceState(history.state, "", `?${query}`);
+  for (const { history, location } of [window, outer()?.defaultView ?? window]) {
+    history.replaceState(history.state, "", `${location.pathname}?${query}`);
+  }
 }
 
 function followTheme() {
@@ -40,7 +42,7 @@ function timeZone() {
   try { new Intl.DateTimeFormat("sv", { timeZone: zone }); return zone; } catch { return "UTC"; }
 }
 
-// A frame in a sandbox can't leave itself; Airflow's page around it can.
+// A frame in a sandbox can't leave itself; the page around it can.
 function go(href, target) {
   const link = (outer() ?? document).createElement("a");
   Object.assign(link, { href, target, rel: "noreferrer" }).click();
@@ -244,7 +246,7 @@ function offerKinds(tasks) {
   select.value = wanted;
 }
 
-// ---- the timeline: a strip for each source, with two lanes where runs overlap
+// ---- the timeline: a strip for each source, two lanes where runs overlap
 
 let strips = new Map();
 
