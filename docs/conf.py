@@ -31,6 +31,7 @@ _OTHERS = (
 )
 _OWN = (
     "NotGiven",
+    "airflow_provider_sptasks.client.budget.Budget",
     "airflow_provider_sptasks.client.retry.T",
     "airflow_provider_sptasks.client.transport.Transport",
     "airflow_provider_sptasks.client.versions.ApiVersion",

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import libcst as cst
 from libcst import matchers as m
@@ -103,7 +103,7 @@ def without_keyword(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
                 yield node.with_changes(args=[*node.args[:place], *node.args[place + 1 :]])
 
 
-OPERATORS: Sequence[tuple[type[cst.CSTNode], Operator]] = [
+OPERATORS: Sequence[tuple[Any, Operator]] = [
     *(
         (kind, operator)
         for kind, operator in mutators.mutation_operators

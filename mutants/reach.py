@@ -44,7 +44,8 @@ class Reach:
         reached = {test for line in mutant.nearest for test in lines.get(line, ())}
         reached = reached or {test for line in mutant.around for test in lines.get(line, ())}
         own = re.compile(rf"test_{Path(mutant.path).stem.strip('_')}\w*\.py")
-        chosen, total = [], 0.0
+        chosen: list[str] = []
+        total = 0.0
         for test in sorted(reached, key=lambda test: (not own.search(test), self._seconds[test], test)):
             total += self._seconds[test]
             if chosen and total > max_seconds:

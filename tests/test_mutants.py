@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,7 +59,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def mutants(root: Path) -> Iterator[dict[str, Mutant]]:
+def mutants(root: Path) -> dict[str, Mutant]:
     """All mutants, by what they put there."""
     source = Source(root, "tiny/__init__.py")
     numbers = [number for line in source.by_line().values() for number in line]

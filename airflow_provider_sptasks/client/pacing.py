@@ -45,7 +45,7 @@ class Pacer:
     A client that sends its whole budget at once relies on every request taking equally long to arrive;
     evenly spread requests need not. In any window at most ``requests`` and the burst are sent, and the
     burst is never more than what ``requests`` leaves of the tenant's limit. After a 429 fewer are sent for
-    some time, see :mod:`airflow_provider_sptasks.client.budget`.
+    some time, see ``client/budget.py``.
 
     :param requests: how many requests may be sent in a window
     :param window: seconds of a window

@@ -21,7 +21,7 @@ DAY = timedelta(days=1)
 
 
 def task(name: str = "t", **fields: Any) -> TaskStatus:
-    given = {"unique_name": "Account Aggregation", "target_id": "ad", "launched": NOON - DAY}
+    given: dict[str, Any] = {"unique_name": "Account Aggregation", "target_id": "ad", "launched": NOON - DAY}
     return TaskStatus(id=name, kind=TaskKind.ACCOUNTS, **given | fields)
 
 

@@ -55,7 +55,7 @@ def logged(sources: Sources, *statuses: TaskStatus) -> list[str]:
         ({"processed_accounts": 15, "total_accounts": 10}, 100),
     ],
 )
-def test_the_percentage(counts: dict[str, int], percent: int) -> None:
+def test_the_percentage(counts: dict[str, Any], percent: int) -> None:
     progress = AggregationProgress("STARTED", **counts)
     sources = Sources(progress)
     assert logged(sources, RUNS) == [f"Accounts: {progress} ({percent} %) (task t1)"]

@@ -21,9 +21,9 @@ def test_it_works_in_a_thread_with_the_caller_s_context() -> None:
 
 
 def test_its_error_is_the_caller_s_and_nothing_goes_on_after_it() -> None:
-    work = Interruptible()
+    work, nothing = Interruptible(), dict[str, str]()
     with pytest.raises(KeyError):
-        work.run(lambda: {}["none"])
+        work.run(lambda: nothing["none"])
     assert work.event.is_set()
 
 

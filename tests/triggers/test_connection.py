@@ -70,7 +70,7 @@ class Named(Query):
         self.answer = answer
 
     @classmethod
-    def ask(cls, clients: Any, queries: Sequence[Named]) -> dict[Named, object]:  # type: ignore[override]
+    def ask(cls, clients: Any, queries: Sequence[Named]) -> dict[Named, object]:
         return {query: query.answer for query in queries}
 
 
