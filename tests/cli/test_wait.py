@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
-from airflow_provider_sptasks.cli import polling
+from airflow_provider_sptasks.cli import polling, session
+from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.emulator import Emulator
 from tests.cli.conftest import Run
 
@@ -18,6 +20,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has failed is tried again soon."""
     monkeypatch.setattr("airflow_provider_sptasks.waiting.driver.REFUSAL_RETRY_SECONDS", 0.1)
     monkeypatch.setattr(polling, "POLL_ATTEMPTS", 2)
+    monkeypatch.setattr(session, "ClientSettings", partial(ClientSettings, timeout=2.0))
 
 
 # FAULTS, section S: one stray answer, or a slow one.
@@ -39,6 +42,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "dropped after": {"kind": "drop_after"},
     "cut off": {"kind": "truncate"},
     "packed too well": {"kind": "gzip"},
+    "endless": {"kind": "endless"},
+    "trickling": {"status": 200, "kind": "trickle", "delay": 0.2},
     "own refusal that passes": {"status": 403},
     "own 404 that passes": {"status": 404},
 }
