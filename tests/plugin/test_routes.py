@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from airflow.models.log import Log
 from airflow.utils.session import create_session
+from fastapi import FastAPI
 from sqlalchemy import select
 
 from airflow_provider_sptasks.emulator import Emulator
-from tests.plugin.conftest import Client
+from airflow_provider_sptasks.plugin.app import build
+from tests.plugin.conftest import ROOT_PATH, Client, Served
 
 OPEN = ("", "page.js", "page.css", "api/connections")
 READING = ("overview", "history", "history?hours=168", "tasks/{task}")
@@ -216,3 +219,21 @@ def test_viewers_may_read_where_that_is_configured(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AIRFLOW__SAILPOINT__PAGE_READERS", "everyone")
     with pytest.raises(ValueError, match=r"page_readers is 'everyone'\. Give connection or view"):
         requires_reading()
+
+
+def test_viewers_read_and_change_nothing_where_that_is_configured(
+    page: Client, emulator: Emulator, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__SAILPOINT__PAGE_READERS", "view")
+    before = emulator.started
+    root = FastAPI()
+    root.mount(f"{ROOT_PATH}/sailpoint", build())
+    with Served(root) as url:
+        opened = replace(page, url=f"{url}{ROOT_PATH}/sailpoint/page/")
+        for path in READING:
+            found = codes(opened, HERE + path, ids, None, "not.a.token", "viewer", "user", "op", "admin")
+            assert found == [401, 403, 200, 200, 200, 200], path
+        for path in CHANGING:
+            roles = (None, "not.a.token", "viewer", "user")
+            assert [changed(opened, path, ids, role) for role in roles] == [401, 403, 403, 403], path
+    assert emulator.started == before
