@@ -256,5 +256,7 @@ def test_odd_records_kill_no_triggerer_and_no_sensor(watching: Airflow) -> None:
 
         _until(is_watched, "the watcher sees nothing")
         watching.check()
-    assert {task.try_number for task in run.tasks} == {1}
+    # Before Airflow 3.3 they begin on workers, where Airflow may fail one that is resumed at once.
+    tries = {task.try_number for task in run.tasks}
+    assert tries == {1} if AIRFLOW_3_3 else tries <= {1, 2}
     assert watching.triggerers() == triggerers != []
