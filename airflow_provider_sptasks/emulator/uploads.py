@@ -16,6 +16,8 @@ MULTIPART = "multipart/form-data"
 _KEPT_TEXT = 1_024
 _MAX_BOUNDARY = 256
 _MAX_PARTS = 100
+# Of a part. python-multipart bounds them itself from 0.0.27 on only.
+_MAX_HEADER_BYTES = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class Form:
         self._began = False
         self._complete = False
         self._headers: dict[str, bytes] = {}
+        self._header_bytes = 0
         self._name = b""
         self._value = b""
         self._part: Part | None = None
@@ -165,11 +168,19 @@ class Form:
     def _callbacks(self) -> MultipartCallbacks:
         def began() -> None:
             self._headers = {}
+            self._header_bytes = 0
+
+        def count(size: int) -> None:
+            self._header_bytes += size
+            if self._header_bytes > _MAX_HEADER_BYTES:
+                raise FormParserError(f"the headers of a part are longer than {_MAX_HEADER_BYTES} bytes")
 
         def named(data: bytes, start: int, end: int) -> None:
+            count(end - start)
             self._name += data[start:end]
 
         def valued(data: bytes, start: int, end: int) -> None:
+            count(end - start)
             self._value += data[start:end]
 
         def header() -> None:

@@ -237,6 +237,7 @@ def test_several_ids_are_one_request_a_poll(tenant: Emulator) -> None:
     for polls in range(1, 4):
         assert not gate.poke(context())
         # How long the source usually takes is asked for by the source, once.
+        assert list_requests(tenant) == polls + 1
         assert sum("id in" in request.query.get("filters", "") for request in tenant.requests) == polls
 
 
