@@ -37,9 +37,10 @@ VERSION ?= $(LOWEST_AIRFLOW)
 AIRFLOW_VENV := .venv-airflow-$(VERSION)
 AIRFLOW_INSTALLED := $(AIRFLOW_VENV)/installed-$(PYTHON_VERSION)
 AIRFLOW_CONSTRAINTS := $(if $(filter $(HIGHEST_AIRFLOW),$(VERSION)),constraints.txt,constraints/airflow-$(VERSION).txt)
-# Older versions of Airflow need what there was in their time.
+# Older versions of Airflow need what there was in their time, but for faults that were found since.
 TIME_3.1.8 := 2026-04-30
 TIME_3.2.2 := 2026-06-30
+MENDED := urllib3=2026-06-30 python-multipart=2026-06-30
 
 UV := .venv/bin/uv --quiet
 INSTALL := $(UV) pip install --constraints constraints.txt --build-constraints constraints.txt
@@ -129,7 +130,7 @@ constraints: $(INSTALLED)
 	  pyproject.toml -
 	@$(foreach version,$(filter-out $(HIGHEST_AIRFLOW),$(AIRFLOWS)), \
 	  echo apache-airflow==$(version) | $(UV) pip compile --universal --python-version 3.11 --upgrade \
-	    --exclude-newer $(TIME_$(version)) --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	    --exclude-newer $(TIME_$(version)) $(MENDED:%=--exclude-newer-package %) --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	    --output-file constraints/airflow-$(version).txt --extra emulator --group airflow pyproject.toml - &&) true
 	@for sdk in 1 2; do \
 	  sed -n 's/^sailpoint==\(.\).*/sailpoint==\1.*/p' tests/contract/requirements-sdk$$sdk.txt | \
