@@ -89,7 +89,8 @@ LAYERS = [
     ["operators.sailpoint", "assets"],
     # the command line, which reads no DAG
     ["cli"],
-    ["cli.printing", "cli.values"],
+    ["cli.tables", "cli.values"],
+    ["cli.printing"],
     ["cli.codes", "cli.options"],
     ["cli.commands"],
     ["cli.parser", "cli.airflow_connection"],

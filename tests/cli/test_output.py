@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from airflow_provider_sptasks.cli.main import main
-from airflow_provider_sptasks.cli.printing import cell
+from airflow_provider_sptasks.cli.tables import cell, table_lines
 from airflow_provider_sptasks.emulator import Emulator
 from tests.cli.conftest import Run, environment
 
@@ -115,10 +115,35 @@ def test_color_on_a_terminal_only(emulator: Emulator, ended: str) -> None:
     assert "\x1b" not in on_a_terminal(emulator, "tasks", "list", "-o", "json")
 
 
-def test_long_names_are_shortened_on_a_terminal_only(run: Run, emulator: Emulator) -> None:
-    emulator.add_task(source="n" * 150, launched=-60, duration=1)
-    assert "n" * 59 + "…" in on_a_terminal(emulator, "tasks", "list")
+def test_names_are_cut_to_the_width_of_a_terminal_only(run: Run, emulator: Emulator) -> None:
+    task = emulator.add_task(source="n" * 150, launched=-60, duration=1)
+    for columns in (200, 120, 100):
+        title, ruler, line = on_a_terminal(
+            emulator, "tasks", "list", NO_COLOR="1", COLUMNS=str(columns)
+        ).splitlines()
+        assert max(map(len, (title, ruler, line))) == columns
+        assert task.id in line
+        assert "n…" in line
     assert "n" * 150 in run("tasks", "list").out
+    assert "n" * 150 in run("tasks", "list", "-o", "plain").out
+    assert "n" * 150 in on_a_terminal(emulator, "tasks", "get", task.id, COLUMNS="80")
+
+
+def test_what_is_cut() -> None:
+    row = {"id": "2c91" * 8, "source": "S" * 30, "error": "e" * 90}
+    assert list(table_lines([row], columns=62)) == [
+        f"{'id':32}  source    error",
+        f"{'2c91' * 8}  SSSSSSS…  {'e' * 90}",
+    ], "no source is narrower, and the last column goes on in the next line"
+    assert list(table_lines([row], columns=10)) == list(table_lines([row], columns=62))
+    assert list(table_lines([row | {"error": "e"}], columns=60))[1] == f"{'2c91' * 8}  {'S' * 18}…  e"
+    assert list(table_lines([row]))[1] == "  ".join(row.values())
+
+
+def test_what_is_two_cells_wide_stays_in_line() -> None:
+    rows = [{"source": "人事人事人事", "kind": "k"}, {"source": "Ärzte", "kind": "k"}]
+    assert list(table_lines(rows)) == ["source        kind", "人事人事人事  k", "Ärzte         k"]
+    assert list(table_lines(rows, columns=10))[1:] == ["人事人…   k", "Ärzte     k"]
 
 
 @pytest.mark.parametrize(
