@@ -203,10 +203,13 @@ class Starter:
         self, error: AggregationRunningError, intent: Intent, doubt: Intent | None
     ) -> Outcome | None:
         """Do as ``if_running`` says; ``None`` where what runs is one's own, or can't be seen yet."""
+        if doubt is None:
+            self._note(None)
         running = self._running()
-        if doubt is not None and (running is None or doubt.may_be(running)):
-            return None
-        self._note(None)
+        if doubt is not None:
+            if running is None or doubt.may_be(running):
+                return None
+            self._note(None)
         waits = self._if_running in (IfRunning.WAIT, IfRunning.ATTACH)
         if running is None:
             if not waits:

@@ -137,15 +137,13 @@ class SensorTrigger(BaseTrigger):
                 wait = wait.begun(datetime.now(UTC))
                 answers: Answers = {}
                 while True:
-                    now = datetime.now(UTC)
-                    queries = wait.queries(answers, now)
-                    answers = {query: answers[query] for query in queries if query in answers}
-                    updates.watch(query for query in queries if not query.lasts(answers.get(query)))
-                    verdict = wait.judge(answers, now)
-                    # As a poke's, a verdict needs all answers.
-                    if verdict.is_final and all(query in answers for query in queries):
+                    answers, verdict, is_over = self._judge(wait, answers, updates)
+                    if is_over:
                         return wait, verdict, answers
-                    update = await updates.update(_seconds_until(verdict.judge_again_at))
+                    seconds = _seconds_until(verdict.judge_again_at)
+                    # A trigger that waits holds what its local variables are.
+                    del verdict
+                    update = await updates.update(seconds)
                     if update is None:
                         # What may mean something else now is asked again, as a poke would.
                         answers = {query: answer for query, answer in answers.items() if query.lasts(answer)}
@@ -157,10 +155,21 @@ class SensorTrigger(BaseTrigger):
                     elif update.answers:
                         progress.polled(wait.statuses(answers), wait.notes(answers))
                         await self._link(wait, answers, updates)
-                    del update  # or it would be kept until the next one comes
+                    del update
         except ConnectionChangedError:
             progress.log.info("Connection %r leads to another tenant now", self.sailpoint_conn_id)
             return None
+
+    @staticmethod
+    def _judge(wait: Wait, answers: Answers, updates: Subscription) -> tuple[Answers, Verdict, bool]:
+        """Return the answers that still count, the verdict, and whether the wait is over by it."""
+        now = datetime.now(UTC)
+        queries = wait.queries(answers, now)
+        answers = {query: answers[query] for query in queries if query in answers}
+        updates.watch(query for query in queries if not query.lasts(answers.get(query)))
+        verdict = wait.judge(answers, now)
+        # As a poke's, a verdict needs all answers.
+        return answers, verdict, verdict.is_final and all(query in answers for query in queries)
 
     async def _may_end_here(self) -> bool:
         # In dag.test() a trigger has no id, and can't end a task.

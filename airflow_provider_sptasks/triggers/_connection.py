@@ -151,7 +151,7 @@ class PollingClients:
         return answer
 
     def _lean_status(self, status: TaskStatus) -> TaskStatus:
-        """Keep once what many tasks have in common."""
+        """Keep once what many tasks have in common; the counters of a running task nobody goes by."""
         return replace(
             status,
             unique_name=self._shared(status.unique_name),
@@ -159,7 +159,7 @@ class PollingClients:
             launcher=self._shared(status.launcher),
             target_id=self._shared(status.target_id),
             target_name=self._shared(status.target_name),
-            attributes={self._shared(name): self._shared(value) for name, value in status.attributes.items()},
+            attributes=status.attributes if status.is_complete else _NOTHING,
             raw=_NOTHING,
         )
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -18,6 +18,14 @@ from tests.cli.conftest import environment, patched
 
 COMMAND = [sys.executable, "-m", "airflow_provider_sptasks"]
 LONGEST = 60.0
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """A shell lets what it starts in the background ignore Ctrl-C, and all that this starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @dataclass

@@ -313,6 +313,17 @@ class TestFailures:
         assert notes[-1] is None
         assert len(notes) == 2
 
+    def test_what_runs_already_leaves_no_note_even_if_it_is_stopped_then(
+        self, start: Start, emulator: Emulator, notes: list[Intent | None]
+    ) -> None:
+        add(emulator, duration=None)
+        stop = threading.Event()
+        emulator.on_request(lambda request: stop.set() if request.path.endswith("load-accounts") else None)
+        with pytest.raises(StoppedError):
+            start(stop=stop).run()
+        assert posts(emulator) != []
+        assert notes[-1] is None
+
     def test_a_file_that_is_not_there(
         self, start: Start, emulator: Emulator, notes: list[Intent | None], tmp_path: Path
     ) -> None:
