@@ -451,7 +451,7 @@ class Airflow:
         try:
             return self.log_in(self.url, *self._login)
         except (OSError, HTTPException) as error:
-            raise UnreachableError(f"Nobody can log in: {error}") from None
+            raise UnreachableError(f"The administrator can't log in: {error}") from None
 
     def trigger(self, dag_id: str, conf: Mapping[str, object]) -> Run:
         """

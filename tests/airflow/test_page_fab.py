@@ -26,7 +26,7 @@ pytest.importorskip(
 
 DAGS = Path(__file__).parent / "rights"
 PASSWORD = "only on loopback"
-# FAB's own roles; those that an administrator made for one right each; and one that a DAG's file gives a right.
+# FAB's own roles; those that an administrator made for one right each; and one that a DAG's file names.
 ADMIN, OP, USER, VIEWER, PUBLIC = "Admin", "Op", "User", "Viewer", "Public"
 READ, EDIT, PLUGINS, ONE_DAG = "Read connections", "Edit connections", "See plugins", "One DAG"
 RIGHTS = {
@@ -36,7 +36,7 @@ RIGHTS = {
 }
 # Users, by the name that is also their roles'.
 USERS = {role: [role] for role in (ADMIN, OP, USER, VIEWER, PUBLIC, *RIGHTS)} | {ONE_DAG: [READ, ONE_DAG]}
-NOBODY = None  # sends no token
+ANONYMOUS = None  # sends no token
 
 ALL, READERS, EDITORS = {*USERS}, {ADMIN, OP, READ, ONE_DAG}, {ADMIN, OP, EDIT}
 OPEN = ("", "page.js", "page.css", "api/connections")
@@ -76,7 +76,7 @@ class Site:
             names = {"task": self._tenant.add_task(duration=None).id, "source": source}
             return self.send(user, f"/sailpoint/page/{path.format(**names)}", body).status_code
 
-        return {user: status(user) for user in (NOBODY, *USERS)}
+        return {user: status(user) for user in (ANONYMOUS, *USERS)}
 
     def gates(self, user: str | None) -> set[str]:
         return {gate["name"] for gate in self.send(user, f"/sailpoint/page/{HERE}overview").json()["gates"]}
@@ -129,9 +129,9 @@ def site(fab: Airflow, tenant: Emulator) -> Site:
     return Site(fab.url, {user: fab.log_in(fab.url, user, PASSWORD) for user in USERS}, tenant)
 
 
-def only(users: set[str], nobody: int = 401) -> dict[str | None, int]:
+def only(users: set[str], anonymous: int = 401) -> dict[str | None, int]:
     """What these get, and all others."""
-    return {NOBODY: nobody} | {user: 200 if user in users else 403 for user in USERS}
+    return {ANONYMOUS: anonymous} | {user: 200 if user in users else 403 for user in USERS}
 
 
 @pytest.mark.parametrize("path", OPEN)
@@ -174,7 +174,7 @@ def test_a_role_sees_what_waits_in_its_dags(site: Site) -> None:
 
 
 def test_the_menu_has_the_page_for_those_who_may_see_plugins(site: Site) -> None:
-    """It is Airflow's rule, which docs/page.md tells."""
+    """It is Airflow's rule, see docs/page.md."""
     assert site.statuses("../../api/v2/plugins") == only({ADMIN, OP, PLUGINS})
 
 
@@ -184,11 +184,11 @@ def test_viewers_may_read_where_that_is_configured(fab: Airflow, site: Site, ten
     url = fab.start_api_server("opened", "", PATIENCE, **settings)
     opened = Site(url, site.tokens, tenant)
     for path in READING:
-        assert opened.statuses(HERE + path) == only(READERS | {USER, VIEWER}, nobody=200), path
+        assert opened.statuses(HERE + path) == only(READERS | {USER, VIEWER}, anonymous=200), path
     for path, body in CHANGING.items():
-        assert opened.statuses(HERE + path, body) == only(EDITORS, nobody=403), path
+        assert opened.statuses(HERE + path, body) == only(EDITORS, anonymous=403), path
     both = {"seen.gate", "unseen.gate"}
-    assert {NOBODY: opened.gates(NOBODY), ONE_DAG: opened.gates(ONE_DAG)} == {
-        NOBODY: both,
+    assert {ANONYMOUS: opened.gates(ANONYMOUS), ONE_DAG: opened.gates(ONE_DAG)} == {
+        ANONYMOUS: both,
         ONE_DAG: {"seen.gate"},
     }
