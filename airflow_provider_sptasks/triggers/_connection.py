@@ -151,7 +151,7 @@ class PollingClients:
         return answer
 
     def _lean_status(self, status: TaskStatus) -> TaskStatus:
-        """Keep once what many tasks have in common; the counters of a running task nobody goes by."""
+        """Keep once what many tasks have in common, and drop the counters of running tasks."""
         return replace(
             status,
             unique_name=self._shared(status.unique_name),
