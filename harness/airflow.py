@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -38,6 +38,13 @@ REFRESH_SECONDS = 1.0
 # Below what Linux, macOS and Windows hand out.
 PORTS = range(20_000, 32_768)
 PLUGINS = Path(__file__).parent / "plugins"
+COMMANDS = """
+import json, sys
+from airflow.cli.cli_parser import get_parser
+for arguments in json.loads(sys.argv[1]):
+    given = get_parser().parse_args(arguments)
+    given.func(given)
+"""
 
 
 class AirflowError(Exception):
@@ -135,6 +142,7 @@ class Airflow:
     :param environment: further environment variables for all components, such as connections and settings.
     :param database: the database's URL for SQLAlchemy; SQLite by default.
     :param broker: the URL of a message broker for the CeleryExecutor; the LocalExecutor by default.
+    :param login: name and password of an administrator; by default all are administrators without a login.
     """
 
     def __init__(
@@ -145,6 +153,7 @@ class Airflow:
         *,
         database: str | None = None,
         broker: str | None = None,
+        login: tuple[str, str] | None = None,
     ) -> None:
         self.home = home
         self.logs = home / "logs"
@@ -162,6 +171,7 @@ class Airflow:
         self._commands: dict[str, tuple[str, ...]] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._open = build_opener(ProxyHandler({})).open
+        self._login = login
         self._token = ""
 
     def _settings(self, dags: Path) -> dict[str, str]:
@@ -218,6 +228,26 @@ class Airflow:
             raise self._ended("database")
         del self._processes["database"]
 
+    def run_commands(self, commands: Iterable[Sequence[str]], timeout: float) -> None:
+        """
+        Run commands of Airflow's command line, one after the other, in one process: each would take seconds.
+
+        :param commands: the arguments of each
+        :param timeout: for all of them, in seconds
+        :raises AirflowError: one of them fails
+        """
+        ended = subprocess.run(  # noqa: S603 - Airflow's own program
+            [sys.executable, "-c", COMMANDS, json.dumps([list(each) for each in commands])],
+            cwd=self.home,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        if ended.returncode:
+            raise AirflowError(f"Airflow's command line failed: {ended.stderr[-2000:]}")
+
     def start(self) -> None:
         """Start what shows DAGs and runs them."""
         self._run("api-server", "api-server")
@@ -235,18 +265,31 @@ class Airflow:
         :param users: the role of each user
         :param timeout: in seconds
         """
-        port = free_port()
-        url = f"http://{HOST}:{port}{path}"
-        self._run(
+        url = self.start_api_server(
             name,
-            "api-server",
-            AIRFLOW__API__BASE_URL=url,
-            AIRFLOW__API__PORT=str(port),
+            path,
+            timeout,
             AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS="False",
             AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=",".join(
                 f"{user}:{role}" for user, role in users.items()
             ),
         )
+        passwords = json.loads((self.home / "simple_auth_manager_passwords.json.generated").read_text())
+        return Site(url, {user: self.log_in(url, user, passwords[user]) for user in users})
+
+    def start_api_server(self, name: str, path: str, timeout: float, **environment: str) -> str:
+        """
+        Start another api-server, and return its base URL when it answers.
+
+        :param name: of this one
+        :param path: the path below which it is; empty for none
+        :param timeout: in seconds
+        :param environment: environment variables that are different for this one
+        """
+        port = free_port()
+        url = f"http://{HOST}:{port}{path}"
+        own = {"AIRFLOW__API__BASE_URL": url, "AIRFLOW__API__PORT": str(port)}
+        self._run(name, "api-server", **own, **environment)
         deadline = time.monotonic() + timeout
         while True:
             self.check()
@@ -256,10 +299,16 @@ class Airflow:
             if time.monotonic() > deadline:
                 raise AirflowError(f"{name} is not there after {timeout:.0f} s.")
             time.sleep(0.3)
-        passwords = json.loads((self.home / "simple_auth_manager_passwords.json.generated").read_text())
-        return Site(url, {user: self._log_in(url, user, passwords[user]) for user in users})
+        return url
 
-    def _log_in(self, url: str, user: str, password: str) -> str:
+    def log_in(self, url: str, user: str, password: str) -> str:
+        """
+        Return a token for a user.
+
+        :param url: the api-server's base URL
+        :param user: the user's name
+        :param password: the user's password
+        """
         request = Request(  # noqa: S310 - always http
             f"{url}/auth/token",
             data=json.dumps({"username": user, "password": password}).encode(),
@@ -381,7 +430,7 @@ class Airflow:
     def _missing(self, dag_ids: Iterable[str]) -> str | None:
         try:
             if not self._token:
-                self._token = self.get("/auth/token")["access_token"]
+                self._token = self._first_token()
             health = self.get("/api/v2/monitor/health")
             errors = self.get("/api/v2/importErrors")["import_errors"]
             there = {dag["dag_id"] for dag in self.get("/api/v2/dags")["dags"]}
@@ -395,6 +444,14 @@ class Airflow:
             if health[component]["status"] != "healthy":
                 return component
         return next((f"DAG {dag_id}" for dag_id in dag_ids if dag_id not in there), None)
+
+    def _first_token(self) -> str:
+        if self._login is None:
+            return str(self.get("/auth/token")["access_token"])
+        try:
+            return self.log_in(self.url, *self._login)
+        except (OSError, HTTPException) as error:
+            raise UnreachableError(f"The administrator can't log in: {error}") from None
 
     def trigger(self, dag_id: str, conf: Mapping[str, object]) -> Run:
         """

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, ConnectionDetails
-from airflow.api_fastapi.core_api.security import get_user, requires_access_connection, requires_access_view
+from airflow.api_fastapi.core_api.security import get_user, requires_access_connection
 from airflow.configuration import conf
 from airflow.models.connection import Connection
 from fastapi import Depends, HTTPException, Request, status
@@ -20,7 +20,7 @@ User = Annotated[BaseUser, Depends(get_user)]
 
 
 def viewers_may_read() -> bool:
-    """Whether reading is open to all who may see the cluster's activity: ``[sailpoint] page_readers``."""
+    """Whether all who may see the cluster's activity may read too: ``[sailpoint] page_readers``."""
     readers = conf.get("sailpoint", "page_readers", fallback="connection")
     if readers not in ("connection", "view"):
         raise ValueError(f"[sailpoint] page_readers is {readers!r}. Give connection or view.")
@@ -29,9 +29,21 @@ def viewers_may_read() -> bool:
 
 def requires_reading() -> Any:
     """Return the dependency of what reads a connection's tenant; the connection is ``connection_id``."""
-    if viewers_may_read():
-        return Depends(requires_access_view(AccessView.CLUSTER_ACTIVITY))
-    return Depends(requires_access_connection("GET"))
+    return Depends(requires_view_or_connection if viewers_may_read() else requires_access_connection("GET"))
+
+
+def requires_view_or_connection(connection_id: str, user: User) -> None:
+    """
+    Let those read who may see the cluster's activity, and those who may see the connection.
+
+    In FAB's custom roles neither right includes the other.
+
+    :param connection_id: the Airflow connection's id
+    :param user: the user
+    :raises HTTPException: 403 for a user who may neither
+    """
+    if not may(user, connection_id):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "Forbidden")
 
 
 def requires_changing() -> list[Any]:
@@ -72,8 +84,9 @@ def may(user: BaseUser, connection_id: str, *, change: bool = False) -> bool:
     :param change: whether to change it
     """
     manager = get_auth_manager()
-    if not change and viewers_may_read():
-        return bool(manager.is_authorized_view(access_view=AccessView.CLUSTER_ACTIVITY, user=user))
+    activity = AccessView.CLUSTER_ACTIVITY
+    if not change and viewers_may_read() and manager.is_authorized_view(access_view=activity, user=user):
+        return True
     details = ConnectionDetails(conn_id=connection_id)
     if conf.getboolean("core", "multi_team", fallback=False):
         details = ConnectionDetails(conn_id=connection_id, team_name=Connection.get_team_name(connection_id))

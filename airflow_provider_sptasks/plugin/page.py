@@ -23,7 +23,8 @@ from airflow_provider_sptasks.plugin.watch import SHARE_OF_LIMIT, Watch, Watches
 T = TypeVar("T")
 
 NO_RIGHT = (
-    "You may not see the SailPoint connections. In Airflow's simple auth manager the roles Op and Admin may. "
+    "You may not see the SailPoint connections. The roles Op and Admin may, and in FAB's auth manager each "
+    "role that can read on Connections. "
     "An administrator can open this page to viewers with [sailpoint] page_readers = view."
 )
 NO_CONNECTION = (

@@ -214,7 +214,7 @@ def test_viewers_may_read_where_that_is_configured(monkeypatch: pytest.MonkeyPat
 
     assert name(requires_reading()).startswith("requires_access_connection")
     monkeypatch.setenv("AIRFLOW__SAILPOINT__PAGE_READERS", "view")
-    assert name(requires_reading()).startswith("requires_access_view")
+    assert name(requires_reading()) == "requires_view_or_connection"
     assert name(requires_changing()[0]).startswith("requires_access_connection")
     monkeypatch.setenv("AIRFLOW__SAILPOINT__PAGE_READERS", "everyone")
     with pytest.raises(ValueError, match=r"page_readers is 'everyone'\. Give connection or view"):
