@@ -42,7 +42,7 @@ class EnvironmentConnection:
     The clients of the tenant that environment variables name.
 
     :param environment: the variables
-    :param api_version: the API version; ``None`` for the newest
+    :param api_version: the API version; ``None`` for ``v1``
     :param retry: how long and how often a call is tried
     :raises UsageError: a variable is missing
     :raises ValueError: one is invalid; the message shows no secret

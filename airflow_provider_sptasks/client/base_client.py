@@ -20,8 +20,8 @@ class BaseClient:
     A client of a tenant, safe to share between threads.
 
     Each call is tried again after connection errors, time-outs, 429 and 5xx until its retry policy's
-    deadline, and keeps to the pace that all clients of the process with the same tenant, client id and API
-    version share.
+    deadline, and keeps to the pace that all clients with the same tenant, client id and API version share, in
+    all processes of a user on a host, or with the setting ``budget_url`` on all hosts.
 
     :param transport: sends the requests
     """

@@ -33,8 +33,8 @@ class TaskStatusClient(BaseClient):
     Every method raises :class:`~airflow_provider_sptasks.client.errors.SailPointError`; see that module.
 
     :param settings: the tenant and the credentials
-    :param retry: how long and how often a call is tried
-    :param pacer: the pace to keep; ``None`` for the one that the process shares
+    :param retry: how long and how often a call is tried; ``None`` for 5 minutes
+    :param pacer: the pace to keep; ``None`` for the one that the host's processes share
     :param on_token: gets every access token before it is used, so that it can be masked in logs
     :param clock: returns seconds, monotonic
     """
@@ -104,7 +104,7 @@ class TaskStatusClient(BaseClient):
         :param launchers: only tasks of these launchers; on ``v2026`` and ``v1``
         :param filters: a filter expression of your own, as SailPoint documents them
         :param sorters: ``created`` or ``-created`` (newest first)
-        :param page_size: tasks in a page, 1 to 250; 1 counts as 2. Each page repeats up to 10 tasks of the
+        :param page_size: tasks in a page, 1 to 250; 1 is taken for 2. Each page repeats up to 10 tasks of the
             page before, to notice when the list has shifted
         :param limit: yield at most that many tasks; ``None`` for all
         :param offset: pass over that many tasks from the front
@@ -137,7 +137,7 @@ class TaskStatusClient(BaseClient):
         :param completion_statuses: only tasks that ended so
         :param pending: only tasks that have not ended
         :param launchers: only tasks that these launched
-        :param filters: a filter as SailPoint spells it, beside the others
+        :param filters: a filter expression of your own, as SailPoint documents them
         :return: their number
         :raises UnexpectedPayloadError: the tenant doesn't say how many there are
         :raises ValueError: a criterion that this API version doesn't have

@@ -45,15 +45,18 @@ class SailPointHook(BaseHook):
     The connection's fields, all checked before anything is sent:
 
     * Tenant (host): the tenant's name (``acme``), its API host (``acme.api.identitynow.com``) or a full URL
-    * Client ID (login) and Client Secret (password): of a personal access token for what clears tasks
+    * Client ID (login) and Client Secret (password): of a personal access token, or of an API client, which
+      can't clear tasks
     * extra, all optional: ``api_version``, ``token_url`` (at the tenant or in one of SailPoint's domains),
       ``timeout`` (seconds), ``verify`` (whether TLS is verified, or the path of a CA bundle), ``proxies``
-      (URLs by scheme), ``requests_per_10s``, ``poll_share`` (of SailPoint's limit, for deferred sensors),
-      ``max_answer_mb`` (megabytes of an answer), ``access_token`` (instead of the Client Secret)
+      (URLs by scheme), ``requests_per_10s`` (of all this host's processes together), ``poll_share`` (of
+      SailPoint's limit, for deferred sensors), ``budget_url`` (a Redis or Valkey server at which hosts share
+      both), ``max_answer_mb`` (megabytes of an answer), ``access_token`` (instead of the Client Secret),
+      ``ui_url`` (the administration UI, if it has a domain of its own)
 
     :param sailpoint_conn_id: the Airflow connection
     :param api_version: ``beta``, ``v2024``, ``v2025``, ``v2026`` or ``v1``; ``None`` for the connection's,
-        which is ``v1`` where it has none
+        which is ``v1`` if it has none
     :param retry: how long and how often the client tries a call; ``None`` for 5 minutes
     """
 
@@ -144,12 +147,11 @@ class SailPointHook(BaseHook):
         """
         Try the connection: settings, tenant, credentials, API version and scope, each with its own message.
 
-        Airflow tests a form with the secret that it has stored, and lets who edits it not change the tenant
-        or the port without giving the secret again. Settings by which the secret could reach others
-        are refused here: a proxy that TLS doesn't keep from reading along. ``verify`` as the path of a CA
-        bundle is not, since it takes a file on the server.
+        Airflow tests a form with the secret that it has stored; to change the tenant or the port, a user must
+        give the secret again. A proxy without verified TLS is refused here, since it could read the secret.
+        ``verify`` as the path of a CA bundle is allowed, since it takes a file on the server.
 
-        :return: whether it works, and for a person what is wrong
+        :return: whether it works, and for a person what was connected to, or what is wrong
         """
         try:
             if self.settings.verify is False and self.settings.proxies:

@@ -66,7 +66,8 @@ class SailPointClearPendingTasksOperator(BaseOperator):
     :param source_id: only tasks of this source, or of these (templated)
     :param unique_name: only tasks of this name, or these, such as ``Cloud Account Aggregation``,
         case-insensitive (templated)
-    :param older_than: only tasks that were launched longer ago than that, by the tenant's clock
+    :param older_than: only tasks that were launched, or if not yet, created longer ago than that, by the
+        tenant's clock
     :param stuck_factor: only aggregations that have run that many times longer than usual, such as 3; a
         source's aggregation without a usual duration, the median of its last 10 successful ones and of 3 at
         least, is left alone. The table's rows have ``running`` and ``usual`` then, in seconds
@@ -79,8 +80,8 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         (templated)
     :raises ValueError: no selector is given, or a literal argument is invalid, when the DAG is parsed
     :raises SailPointRequestError: the tenant refuses a request, or a rendered argument is invalid
-    :raises SailPointClearError: more tasks match than ``max_tasks``, or some could not be cleared, after
-        all of them were tried
+    :raises SailPointClearError: more tasks match than ``max_tasks``; or some could not be cleared, after all
+        of them were tried; or transient errors lasted for 5 minutes; or the task was stopped
     """
 
     template_fields: Sequence[str] = (

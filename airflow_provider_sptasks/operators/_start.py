@@ -54,8 +54,8 @@ class SailPointStartAggregationOperator(BaseOperator):
     Transient errors (no connection, 429, 5xx) are waited out until then. Nothing is started after it.
 
     **Never twice.** When the answer to a start is lost, the aggregation is looked for among what the source
-    launched since, for two minutes, before it is sent again, and what runs then is taken for it unless it ran
-    before. A retry of the Airflow task, as after a worker that died, goes on with the aggregation that an
+    launched since, for 2 minutes, before the request is sent again; what runs then is taken for it unless it
+    ran before. A retry of the Airflow task, as after a worker that died, goes on with the aggregation that an
     earlier try started:
 
     * Airflow 3.3 keeps what the retry has to know in the task's state store: before the start, which
@@ -104,12 +104,13 @@ class SailPointStartAggregationOperator(BaseOperator):
         (templated)
     :raises ValueError: a literal argument is invalid, when the DAG is parsed
     :raises SailPointStartError: another aggregation runs, with ``if_running="fail"``; the file can't be read;
-        or the task was stopped
+        or the task was stopped. This is retried
     :raises SailPointTaskFailedError: the aggregation ended with a status that isn't accepted
     :raises SailPointTaskNotFoundError: the tenant doesn't know the aggregation any more
     :raises SailPointSourceNotFoundError: the tenant has no source of that name, or several
     :raises SailPointRequestError: the tenant refuses, or a rendered argument is invalid
     :raises AirflowSkipException: another aggregation runs, with ``if_running="skip"``
+    :raises AirflowNotFoundException: Airflow has had no such connection for 15 seconds. This is retried
     :raises AirflowSensorTimeout: the timeout has passed
     """
 

@@ -39,12 +39,12 @@ class SailPointTaskSensor(SailPointSensor):
 
     Succeeds when all of them ended with an accepted status, and returns the task status as
     :class:`~airflow_provider_sptasks.client.TaskStatusDict`, or a list of them, each once and in the order of
-    the ids, where a list of ids was given. All of them are asked for in one request.
+    the ids, if a list of ids was given. About 200 of them are asked for in one request.
 
-    Fails at once, and without retry, when one of them ended otherwise, since an ended task never changes;
-    when the tenant doesn't know one of them; and when it refuses the request (400, 401, 403), if nothing has
-    worked yet or that repeats for 2 minutes. Transient errors (no connection, 429, 5xx) are waited out until
-    ``timeout``. ``soft_fail`` makes each failure a skip.
+    Fails without retry when one of them ended otherwise, since an ended task never changes; when the tenant
+    doesn't know one of them after ``not_found_grace``; and when it refuses the request (400, 401, 403, 404),
+    if nothing has worked yet or that repeats for 2 minutes. Transient errors (no connection, 429, 5xx) are
+    waited out until ``timeout``. ``soft_fail`` makes each failure a skip.
 
     The status is read with ``GET /task-status``, see
     https://developer.sailpoint.com/docs/api/v2026/get-task-status-list.
@@ -74,6 +74,8 @@ class SailPointTaskSensor(SailPointSensor):
     :raises SailPointTaskFailedError: a task ended with a status that isn't accepted
     :raises SailPointTaskNotFoundError: the tenant doesn't know a task
     :raises SailPointRequestError: the tenant refuses the request, or a rendered argument is invalid
+    :raises AirflowNotFoundException: Airflow has had no such connection for 15 seconds
+    :raises AirflowSensorTimeout: the timeout has passed
     """
 
     template_fields: Sequence[str] = ("task_status_id", "sailpoint_conn_id", "api_version")
@@ -132,8 +134,8 @@ class SailPointAggregationSensor(SailPointSensor):
     """
     Waits until sources have been aggregated: until the ``completionStatus`` of their aggregation is set.
 
-    Of each source, the newest aggregation of the wanted kind counts that was launched at ``launched_after``
-    or later. The sensor succeeds when there is one for every source and it ended with an accepted status; the
+    Of each source, the newest aggregation of the kind counts that was launched at ``launched_after`` or
+    later. The sensor succeeds when there is one for every source and it ended with an accepted status; the
     result is its task status as :class:`~airflow_provider_sptasks.client.TaskStatusDict`, or a list of them
     in the order of the sources, if a list was given.
 
@@ -146,7 +148,7 @@ class SailPointAggregationSensor(SailPointSensor):
 
     * An aggregation that ran from 02:00 to 02:40 lets the run at 06:00 go on at once.
     * One that began at 05:50 and runs until 06:20 does so at 06:20.
-    * Where last night's did not run at all, the sensor waits for the next one. The one of the night before,
+    * If last night's did not run at all, the sensor waits for the next one. The one of the night before,
       from 02:00 on, doesn't count: ``launched_after`` is 06:00 of the day before.
 
     ``launched_after`` is the start of the data interval, where the DAG's timetable has one (a run for the
@@ -157,9 +159,9 @@ class SailPointAggregationSensor(SailPointSensor):
     macros.timedelta(hours=1) }}"``; one that must see an aggregation launched after its own start gives ``"{{
     dag_run.run_after }}"``. SailPoint keeps 90 days.
 
-    Fails at once, and without retry, when an aggregation ended otherwise, unless ``if_failed`` says so; when
-    the tenant doesn't know a source; and when it refuses the request (400, 401, 403), if nothing has worked
-    yet or that repeats for 2 minutes. Transient errors (no connection, 429, 5xx) are waited out until
+    Fails without retry when an aggregation ended otherwise, unless ``if_failed`` is ``wait_for_next``; when
+    the tenant doesn't know a source; and when it refuses the request (400, 401, 403, 404), if nothing has
+    worked yet or that repeats for 2 minutes. Transient errors (no connection, 429, 5xx) are waited out until
     ``timeout``. ``soft_fail`` makes each failure a skip.
 
     Read with ``GET /task-status``, see https://developer.sailpoint.com/docs/api/v2026/get-task-status-list,
@@ -188,6 +190,8 @@ class SailPointAggregationSensor(SailPointSensor):
     :raises SailPointTaskFailedError: an aggregation ended with a status that isn't accepted
     :raises SailPointSourceNotFoundError: the tenant doesn't know a source, or knows several of a name
     :raises SailPointRequestError: the tenant refuses the request, or a rendered argument is invalid
+    :raises AirflowNotFoundException: Airflow has had no such connection for 15 seconds
+    :raises AirflowSensorTimeout: the timeout has passed
     """
 
     template_fields: Sequence[str] = (

@@ -20,14 +20,14 @@ WATCH = """
 window.longTasks = [];
 new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map((each) => each.duration)))
   .observe({ type: 'longtask', buffered: true });
-const look = () => {
+const notePaint = () => {
   if (document.querySelector('#pending tbody tr')) {
     requestAnimationFrame(() => { window.paintedAt = performance.now(); });
   } else {
-    requestAnimationFrame(look);
+    requestAnimationFrame(notePaint);
   }
 };
-look();
+notePaint();
 """
 
 
