@@ -175,6 +175,8 @@ class TestRetryAfter:
             ("Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00 GMT", None),
             ("Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:01 GMT", 1.0),
             ("Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:27:00 GMT", None),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 09:28:07 +0200", 7.0),
+            ("Wed, 21 Oct 2015 07:28:00 -0000", "Wed, 21 Oct 2015 07:28:07 GMT", 7.0),
             ("Wed, 21 Oct 9015 07:28:00 GMT", "Wed, 21 Oct 9015 07:28:30 GMT", 30.0),
             ("Wed, 21 Oct 2015 07:28:00 GMT", "20", 20.0),
         ],

@@ -584,6 +584,43 @@ def test_rotated_credentials_heal(tenant: Emulator, monkeypatch: pytest.MonkeyPa
     run(main)
 
 
+def test_a_connection_that_can_not_be_read_again_still_holds(
+    tenant: Emulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_feed, "SETTINGS_REFRESH_SECONDS", 0.1)
+    database = Database()
+
+    async def main() -> None:
+        async with Triggerer(database, {watcher(): ["fresh"]}) as triggerer:
+            await _begin(triggerer)
+            monkeypatch.delenv(CONNECTION)
+            await triggerer.until(
+                lambda: "Connection 'sailpoint_default' can't be read again: " in caplog.text
+            )
+            task = tenant.add_task(duration=0)
+            await triggerer.until(lambda: database.found("fresh") == [task.id])
+
+    run(main)
+
+
+def test_an_edited_connection_counts_within_minutes(
+    tenant: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_feed, "SETTINGS_REFRESH_SECONDS", 0.1)
+    database = Database()
+
+    async def main() -> None:
+        async with Triggerer(database, {watcher(): ["fresh"]}) as triggerer:
+            await _begin(triggerer)
+            with Emulator(rate_limit=None) as other:
+                monkeypatch.setenv(CONNECTION, other.connection_uri)
+                await triggerer.until(lambda: lists(other))
+                task = other.add_task(duration=0)
+                await _found(triggerer, task.id)
+
+    run(main)
+
+
 def test_an_invalid_connection_is_logged_and_read_again(
     tenant: Emulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -635,6 +635,22 @@ class TestConnection:
 
             run(main)
 
+    def test_one_that_can_not_be_read_again_still_holds(
+        self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(_poller, "SETTINGS_REFRESH_SECONDS", 0.2)
+        query = TaskQuery(tenant.add_task(duration=None).id)
+
+        async def main(triggerer: Triggerer) -> None:
+            watcher = await triggerer.watch(query, interval=0.05)
+            await watcher.all()
+            monkeypatch.delenv(CONNECTION)
+            await until(lambda: "Connection 'sailpoint_default' can't be read again: " in caplog.text)
+            tenant.complete(query.task_status_id)
+            await watcher.until(lambda answers: is_complete(answers[query]))
+
+        run(main)
+
     def test_one_that_is_missing_for_a_moment_is_waited_for(
         self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:

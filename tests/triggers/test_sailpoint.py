@@ -258,6 +258,19 @@ def test_arguments_of_the_first_release_hand_the_sensor_back(tenant: Emulator) -
     assert "again" in event
 
 
+@pytest.mark.parametrize("version", [None, "beta"])
+@pytest.mark.parametrize("pending", [True, False])
+def test_a_kill_clears_the_record_of_what_runs(
+    tenant: Emulator, capsys: pytest.CaptureFixture[str], pending: bool, version: str | None
+) -> None:
+    task = tenant.add_task(launched=-60, duration=None if pending else 1, outcome="WARNING")
+    one = SailPointStartedTaskTrigger(task_status_id=task.id, api_version=version, version=ARGUMENTS_VERSION)
+    asyncio.run(one.on_kill())
+    assert tenant.task(task.id)["completionStatus"] == ("Error" if pending else "WARNING")
+    assert {each.api_version for each in tenant.requests if "task-status" in each.path} == {version or "v1"}
+    assert ("Cleared the record of " in capsys.readouterr().out) is pending
+
+
 SERIALIZED = SimpleNamespace(task_id="gate", dag=None, template_fields=(), template_ext=())
 
 
