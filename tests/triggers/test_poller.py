@@ -546,6 +546,31 @@ class TestFailures:
         run(main)
 
 
+    @pytest.mark.parametrize(
+        "place", [(_queue.Queue, "pop_batch"), (_poller.Poller, "_deliver"), (_poller.Poller, "_refresh")]
+    )
+    def test_of_the_poller_itself_reach_all_and_the_next_one_begins_anew(
+        self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch, place: tuple[type, str]
+    ) -> None:
+        """None may wait for ever."""
+        monkeypatch.setattr(_poller, "SETTINGS_REFRESH_SECONDS", 0.1)
+        query = TaskQuery(tenant.add_task(duration=None).id)
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("a fault")
+
+        async def main(triggerer: Triggerer) -> None:
+            with monkeypatch.context() as patched:
+                patched.setattr(*place, broken)
+                watchers = [await triggerer.watch(each) for each in (query, TaskLookup("a"))]
+                for watcher in watchers:
+                    with pytest.raises(RuntimeError, match="a fault"):
+                        await watcher.until(lambda _: False)
+            await (await triggerer.watch(query)).all()
+
+        run(main)
+
+
 class TestConnection:
     @pytest.fixture(autouse=True)
     def read_each_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
