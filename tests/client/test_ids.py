@@ -101,7 +101,7 @@ BUILDERS: dict[str, Callable[[str], http.Request]] = {
     "an aggregation": lambda each: sources.start_aggregation(V1, each, TaskKind.ACCOUNTS, StartOptions()),
     "its progress": lambda each: sources.get_progress(V1, each),
     "a data set": lambda each: sources.start_aggregation(
-        V1, "s", TaskKind.DATASETS, StartOptions(dataset_ids=[each])
+        V1, "s", TaskKind.DATASETS, StartOptions(dataset_ids=(each,))
     ),
 }
 

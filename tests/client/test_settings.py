@@ -313,4 +313,4 @@ def test_shows_no_secret() -> None:
 def test_shows_what_makes_the_same_again() -> None:
     given = settings(api_version="beta", timeout=7.0, port=8443, ui_url="https://acme.example.com")
     shown = repr(given)
-    assert eval(shown[:-1] + ", client_secret=SECRET)") == given  # noqa: S307 - made here
+    assert eval(shown[:-1] + ", client_secret=SECRET)") == given

@@ -217,7 +217,7 @@ def test_is_made_as_every_watcher_of_airflow() -> None:
     assert vars(Plain()).items() <= vars(watcher()).items()  # type: ignore[no-untyped-call]
 
 
-def test_one_that_leaves_while_it_looks_for_its_sources_stops_looking(tenant: Emulator) -> None:
+def test_one_that_leaves_before_its_sources_are_found_asks_no_more(tenant: Emulator) -> None:
     async def main() -> None:
         one = watcher(source_name="Nowhere")
         feed = _feed.Feed(one.sailpoint_conn_id, one.api_version)

@@ -139,7 +139,7 @@ def test_strings_are_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 class TestConnect:
-    """One read of a connection serves all who come within moments, and a failed one nobody else."""
+    """One read of a connection serves all who come within moments, and a failed one no others."""
 
     CONN_ID = "sailpoint_default"
 

@@ -318,7 +318,7 @@ def test_polls_come_as_often_as_wanted_and_as_their_share_allows(
 
 
 def test_a_fault_of_a_poll_reaches_the_watchers(tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or they would wait for ever, and nobody would know."""
+    """Or they would wait for ever, and no log would say so."""
 
     def broken(*_: object) -> float:
         raise RuntimeError("a fault")

@@ -545,11 +545,10 @@ class TestFailures:
 
         run(main)
 
-
     @pytest.mark.parametrize(
         "place", [(_queue.Queue, "pop_batch"), (_poller.Poller, "_deliver"), (_poller.Poller, "_refresh")]
     )
-    def test_of_the_poller_itself_reach_all_and_the_next_one_begins_anew(
+    def test_of_the_poller_itself_reach_all_and_not_the_next_one(
         self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch, place: tuple[type, str]
     ) -> None:
         """None may wait for ever."""
