@@ -90,7 +90,7 @@ async def poll_completions(tenant: Emulator) -> None:
     feed = Feed(CONN_ID, None)
     trigger = SailPointAggregationCompletedTrigger("*", version=COMPLETIONS_VERSION)
     watching = asyncio.ensure_future(anext(trigger.filter_shared_stream(feed.updates())))
-    while not any(request.path == "/task-status/v1" for request in tenant.requests):
+    while polls(tenant) < 2:  # the first one asks for the tenant's time
         await asyncio.sleep(0.01)
     watching.cancel()
     feed.close()
@@ -131,3 +131,53 @@ def test_what_all_share_logs_for_no_task(
     asyncio.run(main())
     assert {logs_for for logs_for, _ in seen} == {"no task"}
     assert all(thread.startswith(prefix) for _, thread in seen)
+
+
+async def stop_polling(tenant: Emulator) -> None:
+    query = TaskQuery(tenant.add_task(duration=None).id)
+    with await subscribe(CONN_ID, None, 60.0) as updates:
+        updates.watch([query])
+        await until_polled(tenant)
+
+
+async def stop_polling_completions(tenant: Emulator) -> None:
+    feed = Feed(CONN_ID, None)
+    trigger = SailPointAggregationCompletedTrigger("*", version=COMPLETIONS_VERSION)
+    watching = asyncio.ensure_future(anext(trigger.filter_shared_stream(feed.updates())))
+    await until_polled(tenant)
+    assert feed.watchers
+    watching.cancel()
+    await asyncio.wait([watching])
+    assert not feed.watchers, "or it would poll for a watcher that has left"
+    feed.close()
+
+
+async def until_polled(tenant: Emulator) -> None:
+    while not polls(tenant):
+        await asyncio.sleep(0.001)
+
+
+def polls(tenant: Emulator) -> int:
+    return sum(request.path == "/task-status/v1" for request in tenant.requests)
+
+
+@pytest.mark.parametrize(
+    ("stop", "prefix"),
+    [(stop_polling, "sailpoint-poller"), (stop_polling_completions, "sailpoint-completions")],
+)
+def test_what_is_under_way_sends_no_more_after_the_end(
+    tenant: Emulator, stop: Callable[[Emulator], Awaitable[None]], prefix: str
+) -> None:
+    """Its next attempt would come within a second."""
+    tenant.fail(503, path="/task-status/v1")
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            await stop(tenant)
+
+    asyncio.run(main())
+    for thread in threading.enumerate():
+        if thread.name.startswith(prefix):
+            thread.join(timeout=10)
+            assert not thread.is_alive()
+    assert polls(tenant) == 1
