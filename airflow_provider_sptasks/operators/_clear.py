@@ -176,7 +176,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         try:
             selectors = self._selectors()
             completion_status = self._check_completion_status(self.completion_status, "completion_status")
-            client = self.hook.client
+            client = self.hook.connect().client
         except ValueError as error:
             raise SailPointRequestError(str(error)) from error
         results = self._results(
