@@ -294,7 +294,9 @@ class TestEnd:
             assert isinstance(last_event(trigger), TaskSuccessEvent)
         assert xcoms == {}
 
-    def test_goes_on_to_a_worker_for_a_plugin_that_listens(self, ended: str) -> None:
+    def test_goes_on_to_a_worker_for_a_plugin_that_listens(
+        self, ended: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         listener = Listener()
         manager = get_task_listener_manager()
         manager.add_listener(listener)
@@ -306,6 +308,7 @@ class TestEnd:
             manager.clear()
         assert event.payload["statuses"][0]["id"] == ended
         assert xcoms == {}
+        assert "A success will end on a worker: a plugin listens to it" in capsys.readouterr().out
 
     def test_goes_on_to_a_worker_when_the_xcom_cannot_be_set(self, ended: str) -> None:
         trigger = trigger_of(gate(ended))

@@ -174,7 +174,7 @@ def _pending_list(reader: TaskReader) -> Iterator[TaskStatus]:
 def _pending_pages(reader: TaskReader) -> Iterator[Page[TaskStatus]]:
     """Read the list of pending tasks page by page, and remember how many there are."""
     version = reader.transport.version
-    pages = reader.pages(lambda offset: api.pending_tasks(version, offset=offset))
+    pages = reader.pages(lambda offset: api.pending_tasks(version, offset))
     for read, page in enumerate(pages, 1):
         reader.pending_list.pages = max(read + 1, reader.pending_list.pages or 0) if _is_full(page) else read
         yield page

@@ -51,7 +51,7 @@ class HostBudget:
     """
 
     def __init__(self, *parts: str, directory: str | None = None) -> None:
-        self._name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+        self._name = hashlib.sha256("\0".join(parts).encode()).hexdigest()
         self._directory = directory
         self._lock = fork_safe_lock()
         self._own = OwnBudget()
@@ -106,9 +106,13 @@ class HostBudget:
                 raise OSError("there is no fcntl on this system")
             path = _directory(self._directory) / f"{self._name}.json"
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._file = os.open(path, flags, 0o600)
-            self._close = weakref.finalize(self, os.close, self._file)
-            _must_be_private(str(path), os.fstat(self._file))
+            file = os.open(path, flags, 0o600)
+            try:
+                _must_be_private(str(path), os.fstat(file))
+            except OSError:
+                os.close(file)
+                raise
+            self._file, self._close = file, weakref.finalize(self, os.close, file)
         return self._file
 
 

@@ -59,7 +59,7 @@ class RedisBudget:
         )
         self._failures: tuple[type[Exception], ...] = (redis.RedisError, OSError)
         self._store = self._server.register_script(STORE)
-        self._key = "sailpoint-budget:" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+        self._key = "sailpoint-budget:" + hashlib.sha256("\0".join(parts).encode()).hexdigest()
         self._at = urlsplit(url).hostname
         self._otherwise = otherwise
         self._retry_at = 0.0

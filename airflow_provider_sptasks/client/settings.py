@@ -84,13 +84,13 @@ class ClientSettings:
     port: int | None = None
     ui_url: str | None = None
 
-    base_url: str = field(init=False, compare=False)
+    base_url: str = field(init=False, repr=False)
     """The tenant's URL, to which paths are appended."""
-    token_endpoint: str = field(init=False, repr=False, compare=False)
+    token_endpoint: str = field(init=False, repr=False)
     """The URL that issues tokens."""
-    admin_url: str = field(init=False, repr=False, compare=False)
+    admin_url: str = field(init=False, repr=False)
     """The URL of the administration UI, to which paths are appended."""
-    version: ApiVersion = field(init=False, repr=False, compare=False)
+    version: ApiVersion = field(init=False, repr=False)
     """What the API version is like."""
 
     def __post_init__(self) -> None:

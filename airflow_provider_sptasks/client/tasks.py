@@ -49,16 +49,9 @@ def newest_tasks(version: ApiVersion, source_ids: Sequence[str], *, offset: int 
     return list_tasks(version, filters=one_of("sourceId", source_ids), sorters="-created", offset=offset)
 
 
-def pending_tasks(version: ApiVersion, *, limit: int = MAX_PAGE_SIZE, offset: int = 0) -> Request:
-    """
-    Ask for a page of the pending tasks.
-
-    The list of pending tasks is deprecated where the list of all tasks holds them too.
-    """
-    if version.lists_pending or version.pending_tasks is None:
-        filters = is_null("completionStatus")
-        return list_tasks(version, filters=filters, sorters="created", limit=limit, offset=offset)
-    return Request("GET", version.pending_tasks, (("limit", str(limit)), ("offset", str(offset))))
+def pending_tasks(version: ApiVersion, offset: int) -> Request:
+    """Ask for a page of the list of pending tasks, in a version whose list of all tasks lacks them."""
+    return Request("GET", version.pending_tasks, (("limit", str(MAX_PAGE_SIZE)), ("offset", str(offset))))
 
 
 def count_tasks(version: ApiVersion, filters: str = "") -> Request:
@@ -73,7 +66,7 @@ def count_pending_tasks(version: ApiVersion) -> Request:
 
     The list of pending tasks is deprecated where the list of all tasks holds them too.
     """
-    if version.lists_pending or version.pending_tasks is None:
+    if version.lists_pending:
         return count_tasks(version, is_null("completionStatus"))
     return Request("HEAD", version.pending_tasks, (("limit", "1"), ("count", "true")))
 

@@ -28,7 +28,6 @@ from airflow_provider_sptasks.client.multipart import Form, Sending
 from airflow_provider_sptasks.client.pacing import Pacer, Stage, shared_pacer
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
-from airflow_provider_sptasks.client.stopping import StopFlag
 from airflow_provider_sptasks.client.tenant_clock import TenantClock
 from airflow_provider_sptasks.client.turns import wait_for_turn
 
@@ -91,14 +90,6 @@ class Transport:
         twin = copy.copy(self)
         twin.retry = retry
         return twin
-
-    def with_stop(self, stop: StopFlag) -> Transport:
-        """
-        Return a transport that shares everything with this one, and sends nothing after a stop.
-
-        :param stop: what stops it
-        """
-        return self.with_retry(self.retry.stopped_by(stop))
 
     def with_pacer(self, pacer: Pacer) -> Transport:
         """

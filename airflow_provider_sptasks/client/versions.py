@@ -17,7 +17,7 @@ class ApiVersion:
     :param task_status: path of the list; a task's own path continues it
     :param sources: path of the list of sources; a source's own path continues it
     :param account_aggregations: path that a task's id continues to how its account aggregation goes on
-    :param pending_tasks: path of the list of pending tasks, where the version has one
+    :param pending_tasks: path of the list of pending tasks; empty where the version has none
     :param lists_pending: whether the list holds pending tasks too, so that ``completionStatus isnull``
         selects them; otherwise it holds completed tasks only
     :param filters: the fields that a list can be filtered by
@@ -29,7 +29,7 @@ class ApiVersion:
     task_status: str
     sources: str
     account_aggregations: str
-    pending_tasks: str | None
+    pending_tasks: str
     lists_pending: bool
     filters: frozenset[str]
     starts_agents: bool = False
@@ -53,7 +53,7 @@ def _annual(
         task_status=path,
         sources=f"/{name}/sources",
         account_aggregations=f"/{name}/account-aggregations",
-        pending_tasks=f"{path}/pending-tasks" if has_pending_tasks else None,
+        pending_tasks=f"{path}/pending-tasks" if has_pending_tasks else "",
         lists_pending=lists_pending,
         filters=_FILTERS | {"launcher"} if launcher else _FILTERS,
         starts_agents=starts_agents,
@@ -72,7 +72,7 @@ API_VERSIONS: Mapping[str, ApiVersion] = {
             task_status="/task-status/v1",
             sources="/sources/v1",
             account_aggregations="/account-aggregations/v1",
-            pending_tasks=None,
+            pending_tasks="",
             lists_pending=True,
             filters=_FILTERS | {"launcher"},
             starts_agents=True,

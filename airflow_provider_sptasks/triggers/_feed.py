@@ -94,7 +94,7 @@ class Feed:
         self._stop.set()
         for task in self._polls:
             task.cancel()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False)
 
     async def updates(self) -> AsyncIterator[Update]:
         """

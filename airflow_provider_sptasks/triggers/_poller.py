@@ -275,7 +275,7 @@ class Poller:
         self._stop.set()
         for task in self._requests:
             task.cancel()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():

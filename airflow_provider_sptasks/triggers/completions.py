@@ -123,24 +123,24 @@ class SailPointAggregationCompletedTrigger(BaseEventTrigger):
         :param shared_stream: the feed's updates
         """
         watcher = self._usable_watcher()
+        if watcher is None:
+            async for _ in shared_stream:
+                pass
+            return
         preparing: asyncio.Task[None] | None = None
-        feed = None
         try:
             async for update in shared_stream:
-                if watcher is None:
-                    continue
                 if preparing is None:
-                    feed = update.feed
                     # Not awaited here: Airflow drops a watcher that doesn't take its updates in time.
-                    preparing = asyncio.create_task(watcher.prepare(feed))
+                    preparing = asyncio.create_task(watcher.prepare(update.feed))
                 found = await watcher.read(update)
                 for start in range(0, len(found), MAX_IN_AN_EVENT):
                     aggregations = [status.to_json() for status in found[start : start + MAX_IN_AN_EVENT]]
                     yield TriggerEvent({"aggregations": aggregations})  # type: ignore[no-untyped-call]
         finally:
-            if watcher is not None and preparing is not None and feed is not None:
+            if preparing is not None:
                 preparing.cancel()
-                feed.unsubscribe(watcher)
+                update.feed.unsubscribe(watcher)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield events, polling for this watcher alone: if Airflow doesn't share streams, before 3.3."""

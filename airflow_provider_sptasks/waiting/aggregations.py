@@ -57,7 +57,7 @@ class AggregationWait:
     accepted: frozenset[CompletionStatus] | None
     wait_for_next: bool
     retry_grace: timedelta
-    single: bool = False
+    single: bool
     waiting_since: datetime | None = None
 
     @classmethod

@@ -39,7 +39,7 @@ class TaskWait:
     task_status_ids: tuple[str, ...]
     accepted: frozenset[CompletionStatus] | None
     not_found_grace: timedelta
-    single: bool = False
+    single: bool
     waiting_since: datetime | None = None
 
     @classmethod

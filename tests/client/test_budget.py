@@ -190,6 +190,28 @@ class TestHost:
             "The budget of requests can't be shared with other processes of this host: "
         )
 
+    def test_a_file_that_others_may_change(
+        self,
+        open_host: Callable[[], Pacer],
+        directory: Path,
+        caplog: pytest.LogCaptureFixture,
+        clock: Clock,
+    ) -> None:
+        """It isn't used at the next attempts either, until it is the user's alone."""
+        reserve(open_host(), 30)
+        file_of(directory).chmod(0o666)
+        written = file_of(directory).read_text()
+        pacer = open_host()
+        for _ in range(3):
+            assert pacer.reserve() == 0.0
+            clock.now += host_budget.RETRY_SECONDS
+        assert file_of(directory).read_text() == written
+        (message,) = caplog.messages
+        assert f"{file_of(directory)} is not this user's alone" in message
+        file_of(directory).chmod(0o600)
+        pacer.hold(60)
+        assert open_host().held() == 60
+
     def test_a_full_disk(
         self,
         open_host: Callable[[], Pacer],

@@ -230,6 +230,24 @@ class TestWhatEndsMeanwhile:
         with on_request(emulator, "PATCH", elsewhere):
             assert outcomes(run(hasty, [task_id])) == {ClearOutcome.ALREADY_COMPLETE: 1}
 
+    def test_while_its_patch_waits_for_the_pace(
+        self, connect: Connect, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing was sent, so even the same status at the same time is not ours."""
+        monkeypatch.setattr(clearing, "FRESHNESS", 0.5)
+        (task_id,) = stuck(emulator, 1)
+
+        class Held(OpenPacer):
+            def reserve(self, max_wait: float = float("inf")) -> float:
+                if len(api_requests(emulator)) != 1 or emulator.task(task_id)["completionStatus"]:
+                    return 0.0
+                emulator.complete(task_id, "Error")
+                return 0.6
+
+        results = run(connect(retry=HASTY, pacer=Held()), [task_id])
+        assert outcomes(results) == {ClearOutcome.ALREADY_COMPLETE: 1}
+        assert patches(emulator) == []
+
 
 @contextmanager
 def on_request(emulator: Emulator, method: str, act: Callable[[], None]) -> Iterator[None]:

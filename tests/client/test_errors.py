@@ -9,18 +9,24 @@ import pytest
 
 from airflow_provider_sptasks.client import TaskStatusClient
 from airflow_provider_sptasks.client.errors import (
+    AggregationRunningError,
+    AmbiguousError,
     APIError,
     BadRequestError,
     ForbiddenError,
     NotFoundError,
+    NotSentError,
     RateLimitedError,
     SailPointError,
     ServerError,
+    SourceNotFoundError,
+    SourceNotUniqueError,
     TooLongError,
     TransientResponseError,
     TransportError,
     UnauthorizedError,
     UnexpectedPayloadError,
+    UploadError,
 )
 from airflow_provider_sptasks.emulator import Emulator
 from tests.client.conftest import Connect, Waits, api_requests
@@ -242,6 +248,45 @@ class TestTransport:
         emulator.fail(kind="delay", delay=0.4)
         with pytest.raises(TransportError, match=r"got no answer: ReadTimeout: .*timed out"):
             connect(timeout=0.1).get(ID)
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable", "message"),
+    [
+        (TransportError("No answer"), True, "No answer"),
+        (TransportError("No answer", retryable=False), False, "No answer"),
+        (NotSentError("Not sent", retry_after=7.0), True, "Not sent"),
+        (UnexpectedPayloadError("HTML"), True, "HTML"),
+        (
+            AmbiguousError(UnexpectedPayloadError("HTML")),
+            False,
+            "Whether SailPoint acted on a request is ambiguous: HTML",
+        ),
+        (AggregationRunningError("s1", "Wait."), False, "No aggregation of source s1 was started: Wait."),
+        (
+            AggregationRunningError("s1", None),
+            False,
+            "No aggregation of source s1 was started: the answer names no task, which means that another "
+            "aggregation runs",
+        ),
+        (
+            SourceNotFoundError("named 'HR'"),
+            False,
+            "The tenant has no source named 'HR', or the credentials may not see it",
+        ),
+        (
+            SourceNotUniqueError("HR", ["s1", "s2"]),
+            False,
+            "2 sources are named 'HR': give the id of one instead (s1, s2)",
+        ),
+        (UploadError("No such file"), False, "No such file"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_whether_trying_again_can_help(error: SailPointError, retryable: bool, message: str) -> None:
+    assert error.retryable is retryable
+    assert error.retry_after == (7.0 if isinstance(error, NotSentError) else None)
+    assert str(error) == message
 
 
 def test_the_tree() -> None:

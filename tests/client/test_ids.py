@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_sptasks.client import tasks
+from airflow_provider_sptasks.client import http, sources, tasks
 from airflow_provider_sptasks.client.ids import check_id, usable_id
+from airflow_provider_sptasks.client.kinds import TaskKind
+from airflow_provider_sptasks.client.start_options import StartOptions
 from airflow_provider_sptasks.client.versions import API_VERSIONS
 from airflow_provider_sptasks.emulator.versions import version_of
 from tests.client.conftest import prepared
@@ -88,6 +91,30 @@ def test_any_text_is_refused_or_stays_one_segment_of_the_path(text: str) -> None
         reached = version_of(unquote(parts.path))
         assert reached is not None
         assert reached.name == version.name
+
+
+V1 = API_VERSIONS["v1"]
+BUILDERS: dict[str, Callable[[str], http.Request]] = {
+    "a task": lambda each: tasks.get_task(V1, each),
+    "a change of a task": lambda each: tasks.update_task(V1, each, []),
+    "a source": lambda each: sources.get_source(V1, each),
+    "an aggregation": lambda each: sources.start_aggregation(V1, each, TaskKind.ACCOUNTS, StartOptions()),
+    "its progress": lambda each: sources.get_progress(V1, each),
+    "a data set": lambda each: sources.start_aggregation(
+        V1, "s", TaskKind.DATASETS, StartOptions(dataset_ids=(each,))
+    ),
+}
+
+
+@pytest.mark.parametrize("hostile", ["a/b", "../x", "a?b", "a#b", "a%2Fb", "a;b", "a\\b", "a b", "ä"])
+@pytest.mark.parametrize("builder", BUILDERS)
+def test_an_id_that_was_not_checked_stays_one_segment_too(builder: str, hostile: str) -> None:
+    url, harmless = prepared(BUILDERS[builder](hostile)).url, prepared(BUILDERS[builder]("x1")).url
+    assert url is not None
+    assert harmless is not None
+    segments = [unquote(each) for each in urlsplit(url).path.split("/")]
+    assert segments == [hostile if each == "x1" else each for each in urlsplit(harmless).path.split("/")]
+    assert (urlsplit(url).query, urlsplit(url).fragment) == ("", "")
 
 
 @pytest.mark.parametrize("text", ["pending-tasks", "a:b", "a~b", "a..b", "v1"])

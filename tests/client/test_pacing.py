@@ -269,6 +269,16 @@ class TestWaiting:
         assert api_requests(emulator) == []
         assert waits.seconds == []
 
+    def test_who_comes_after_the_deadline_takes_no_place(self, clock: Clock) -> None:
+        pacer = Pacer(10)
+        reservations(pacer, 2)
+        clock.now += 0.1
+        waits = Waits()
+        with pytest.raises(NotSentError, match=r"POST /x was not sent: .* allows it in 0\.9 s"):
+            turns.wait_for_turn(pacer.stages, "POST /x", time.monotonic() - 5, waits)
+        assert waits.seconds == []
+        assert pacer.reserve() == pytest.approx(0.9)
+
     def test_a_hold_in_the_meantime_counts_too(self, connect: Connect, emulator: Emulator) -> None:
         """Who has taken his place may be held beyond his deadline: then he doesn't send either."""
         pacer = Pacer(100, window=10.0)

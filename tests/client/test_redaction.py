@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import html
 import json
 from base64 import b64encode
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,29 @@ def test_each_form_is_taken_out(how: str) -> None:
     assert "it's" not in cleaned.replace("\\", "")
     assert "9 %" not in cleaned
     assert "9%20" not in cleaned
+
+
+QUOTED = "it's a/secret é"
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        (repr([QUOTED]), '["***"]'),
+        (repr([f'{QUOTED}"']), """['***"']"""),
+        (ascii([f'{QUOTED}"']), """['***"']"""),
+        (repr(QUOTED.encode()), 'b"***"'),
+        (json.dumps(QUOTED), '"***"'),
+        (json.dumps(QUOTED, ensure_ascii=False).replace("/", "\\/"), '"***"'),
+        (html.escape(QUOTED), "***"),
+        (html.escape(QUOTED, quote=False), "***"),
+        (quote_plus(QUOTED), "***"),
+        (quote(QUOTED), "***"),
+        (quote(QUOTED, safe="").lower(), "***"),
+    ],
+)
+def test_nothing_of_it_is_left(text: str, cleaned: str) -> None:
+    assert Redactor([QUOTED]).clean_text(text) == cleaned
 
 
 def test_what_holds_none_stays_the_same() -> None:

@@ -230,6 +230,15 @@ def test_are_computed_once() -> None:
         ("timeout", -1.0, "timeout -1.0 is out of range"),
         ("timeout", 3_601, "timeout 3601 is out of range"),
         ("timeout", float("nan"), "timeout nan is out of range"),
+        ("port", 65_536, r"^Port \(port\) 65536 is out of range"),
+        ("port", -1, r"^Port \(port\) -1 is out of range"),
+        ("max_answer_mb", 1_025, "max_answer_mb 1025 is out of range"),
+        ("timeout", float("inf"), "timeout inf is out of range"),
+        ("poll_share", 0, "poll_share 0 is out of range. Give 0.01 to 1"),
+        ("poll_share", 0.009, "poll_share 0.009 is out of range"),
+        ("poll_share", 1.01, "poll_share 1.01 is out of range"),
+        ("poll_share", float("nan"), "poll_share nan is out of range"),
+        ("ui_url", "http://acme.identitynow.com", "ui_url .* plain http"),
         ("requests_per_10s", 0, "requests_per_10s 0 is out of range. Give 1 to 100"),
         ("requests_per_10s", 101, "requests_per_10s 101 is out of range. Give 1 to 100"),
     ],
@@ -266,9 +275,22 @@ def test_verify(verify: bool | str) -> None:
     assert settings(verify=verify).verify == verify
 
 
-@pytest.mark.parametrize("requests", [5, 80, 100])
-def test_paces(requests: int) -> None:
-    assert settings(requests_per_10s=requests).requests_per_10s == requests
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("requests_per_10s", [1, 5, 80, 100]),
+        ("poll_share", [0.01, 0.5, 1, 1.0]),
+        ("timeout", [0.1, 1, 3_600]),
+        ("max_answer_mb", [1, 1.5, 1_024]),
+        ("port", [1, 65_535]),
+    ],
+)
+def test_numbers_up_to_their_limits(field: str, values: list[float]) -> None:
+    for value in values:
+        given = settings(**{field: value})
+        assert getattr(given, field) == value
+        if field == "port":
+            assert given.base_url.endswith(f":{value}")
 
 
 @given(st.text() | st.from_regex(r"(https?://)?[a-z.@:/?#\[\]0-9-]{1,30}", fullmatch=True))
@@ -286,3 +308,9 @@ def test_shows_no_secret() -> None:
     shown = repr(settings(proxies={"https": f"http://user:{SECRET}@proxy.example.com"}))
     assert "acme" in shown
     assert SECRET not in shown
+
+
+def test_shows_what_makes_the_same_again() -> None:
+    given = settings(api_version="beta", timeout=7.0, port=8443, ui_url="https://acme.example.com")
+    shown = repr(given)
+    assert eval(shown[:-1] + ", client_secret=SECRET)") == given

@@ -14,7 +14,7 @@ from airflow_provider_sptasks.emulator.versions import VERSIONS
 def test_are_those_of_the_emulator() -> None:
     """Two tables, each written from SailPoint's documents."""
     assert [
-        (each.name, each.task_status, each.lists_pending, each.pending_tasks is not None, each.filters)
+        (each.name, each.task_status, each.lists_pending, bool(each.pending_tasks), each.filters)
         for each in API_VERSIONS.values()
     ] == [
         (each.name, each.prefix, each.lists_pending, each.pending_endpoint, frozenset(each.filters))

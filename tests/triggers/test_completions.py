@@ -137,6 +137,108 @@ def test_arguments_that_are_missing(missing: str) -> None:
     assert made.serialize()[1][missing] == expected
 
 
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({}, "neither source_id nor source_name is among its arguments"),
+        ({"source_id": []}, "neither source_id nor source_name is among its arguments"),
+        ({"source_id": "*", "kind": "of tomorrow"}, "'of tomorrow' is not a valid TaskKind"),
+        ({"source_id": "*", "accepted_statuses": ["FINE"]}, "FINE"),
+        *(
+            ({"source_id": "*", "poke_interval": seconds}, f"positive number of seconds, got {seconds!r}")
+            for seconds in (0, -0.5, float("inf"), float("nan"))
+        ),
+    ],
+)
+def test_arguments_that_make_no_sense_are_logged_and_end_nothing(
+    arguments: dict[str, Any], problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If it ended, Airflow would start it again every two seconds."""
+    made = SailPointAggregationCompletedTrigger(version=ARGUMENTS_VERSION, **arguments)
+    assert made._usable_watcher() is None
+    (message,) = caplog.messages
+    assert message.startswith("A watcher of sailpoint_default finds nothing: ")
+    assert problem in message
+
+
+def test_an_interval_of_less_than_a_second_makes_sense() -> None:
+    made = SailPointAggregationCompletedTrigger("*", poke_interval=0.5, version=ARGUMENTS_VERSION)
+    assert made._watcher().poke_interval == 0.5
+
+
+def test_every_argument_survives_serialisation() -> None:
+    """None of them is what it is by itself; tuples become lists."""
+    given: dict[str, Any] = {
+        "source_id": ["a", "b"],
+        "source_name": ("HR", "AD"),
+        "kind": "entitlements",
+        "accepted_statuses": ("ERROR",),
+        "sailpoint_conn_id": "sailpoint_other",
+        "api_version": "beta",
+        "poke_interval": 7.0,
+        "version": ARGUMENTS_VERSION,
+    }
+    kwargs = SailPointAggregationCompletedTrigger(**given).serialize()[1]
+    assert kwargs == {**given, "source_name": ["HR", "AD"], "accepted_statuses": ["ERROR"]}
+    assert SailPointAggregationCompletedTrigger(**json.loads(json.dumps(kwargs))).serialize()[1] == kwargs
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ({"source_id": ["b", "a"]}, True),
+        ({"poke_interval": 7.0}, True),
+        ({"api_version": "beta"}, True),
+        ({"source_id": ["a", "c"]}, False),
+        ({"source_name": "HR"}, False),
+        ({"kind": "entitlements"}, False),
+        ({"accepted_statuses": ["SUCCESS"]}, False),
+        ({"accepted_statuses": None}, False),
+        ({"sailpoint_conn_id": "sailpoint_other"}, False),
+    ],
+)
+def test_a_cursor_is_found_again_by_what_is_wanted(changed: dict[str, Any], same: bool) -> None:
+    """How it is asked for, and how often, doesn't matter."""
+    one, other = (
+        SailPointAggregationCompletedTrigger(**{"source_id": ["a", "b"]} | each) for each in ({}, changed)
+    )
+    assert (one._store_key() == other._store_key()) is same
+
+
+def test_is_made_as_every_watcher_of_airflow() -> None:
+    class Plain(BaseEventTrigger):
+        def serialize(self) -> tuple[str, dict[str, Any]]:
+            raise NotImplementedError
+
+        async def run(self) -> Any:
+            raise NotImplementedError
+            yield
+
+    assert vars(Plain()).items() <= vars(watcher()).items()  # type: ignore[no-untyped-call]
+
+
+def test_one_that_leaves_before_its_sources_are_found_asks_no_more(tenant: Emulator) -> None:
+    async def main() -> None:
+        one = watcher(source_name="Nowhere")
+        feed = _feed.Feed(one.sailpoint_conn_id, one.api_version)
+        updates = feed.updates()
+        events = one.filter_shared_stream(updates)
+        first = asyncio.ensure_future(anext(events))
+        async with asyncio.timeout(20):
+            while not any(request.path == "/sources/v1" for request in tenant.requests):
+                await asyncio.sleep(0.01)
+        first.cancel()
+        await asyncio.wait([first])
+        await updates.aclose()  # type: ignore[attr-defined]
+        others = {asyncio.current_task(), *feed._polls}
+        async with asyncio.timeout(5):
+            while asyncio.all_tasks() - others:
+                await asyncio.sleep(0.01)
+        feed.close()
+
+    run(main)
+
+
 @pytest.mark.parametrize("version", ["v1", "v2026", "v2025", "v2024", "beta"])
 def test_fires_for_what_completes_from_the_first_poll_on(tenant: Emulator, version: str) -> None:
     tenant.add_task(launched=-120, duration=60)
@@ -478,6 +580,43 @@ def test_rotated_credentials_heal(tenant: Emulator, monkeypatch: pytest.MonkeyPa
             tenant.revoke_tokens()
             task = tenant.add_task(duration=0)
             await triggerer.until(lambda: database.found("fresh") == [task.id])
+
+    run(main)
+
+
+def test_a_connection_that_can_not_be_read_again_still_holds(
+    tenant: Emulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_feed, "SETTINGS_REFRESH_SECONDS", 0.1)
+    database = Database()
+
+    async def main() -> None:
+        async with Triggerer(database, {watcher(): ["fresh"]}) as triggerer:
+            await _begin(triggerer)
+            monkeypatch.delenv(CONNECTION)
+            await triggerer.until(
+                lambda: "Connection 'sailpoint_default' can't be read again: " in caplog.text
+            )
+            task = tenant.add_task(duration=0)
+            await triggerer.until(lambda: database.found("fresh") == [task.id])
+
+    run(main)
+
+
+def test_an_edited_connection_counts_within_minutes(
+    tenant: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_feed, "SETTINGS_REFRESH_SECONDS", 0.1)
+    database = Database()
+
+    async def main() -> None:
+        async with Triggerer(database, {watcher(): ["fresh"]}) as triggerer:
+            await _begin(triggerer)
+            with Emulator(rate_limit=None) as other:
+                monkeypatch.setenv(CONNECTION, other.connection_uri)
+                await triggerer.until(lambda: lists(other))
+                task = other.add_task(duration=0)
+                await _found(triggerer, task.id)
 
     run(main)
 

@@ -31,7 +31,9 @@ def client_of(tenant: Emulator) -> TaskStatusClient:
     return TaskStatusClient(settings, retry=RetryPolicy(deadline=5.0, max_attempts=1))
 
 
-def test_an_id_that_the_tenant_refuses_is_found_and_left_out(tenant: Emulator) -> None:
+def test_an_id_that_the_tenant_refuses_is_found_and_left_out(
+    tenant: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
     now = time.monotonic()
     old = [tenant.add_task(launched=-DAY, duration=None).id for _ in range(100)]
     tenant.fail(400, query="*culprit*")
@@ -48,6 +50,9 @@ def test_an_id_that_the_tenant_refuses_is_found_and_left_out(tenant: Emulator) -
         tenant.clear_faults()
         tenant.add_task("culprit", launched=-DAY, duration=None)
         assert "culprit" in poll.poll(client, [cursor], LATEST).tasks
+    failed, excluded = caplog.messages
+    assert failed.startswith("Asking for 101 tasks by their ids failed: GET /task-status/v1")
+    assert excluded == "Not asked for in the next 120 s: tasks culprit"
 
 
 def test_an_outage_of_all_ids_costs_few_requests(tenant: Emulator) -> None:

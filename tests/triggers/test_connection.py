@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,13 +10,16 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_sptasks.client.launches import NewestAggregation
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
+from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.triggers import _connection
-from airflow_provider_sptasks.triggers._connection import PollingClients
+from airflow_provider_sptasks.triggers._connection import PollingClients, connect
 from airflow_provider_sptasks.waiting.queries import Query
+from tests.conftest import CONNECTION
 
 
 class Client:
@@ -132,3 +136,73 @@ def test_strings_are_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None
         polling._shared(f"name {number}")
         assert len(polling._strings) <= 3
     assert polling._shared("name 9") is polling._shared("".join(["name", " 9"]))
+
+
+class TestConnect:
+    """One read of a connection serves all who come within moments, and a failed one no others."""
+
+    CONN_ID = "sailpoint_default"
+
+    def test_many_share_a_read(self, tenant: Emulator) -> None:
+        async def main() -> None:
+            hooks = await asyncio.gather(*(connect(self.CONN_ID, None) for _ in range(20)))
+            assert {id(hook) for hook in hooks} == {id(await connect(self.CONN_ID, None))}
+            other = await connect(self.CONN_ID, "beta")
+            assert other.settings.version.name == "beta"
+
+        asyncio.run(main())
+
+    def test_it_is_read_again_after_moments(self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_connection, "CONNECTION_CACHE_SECONDS", 0.05)
+
+        async def main() -> None:
+            first = await connect(self.CONN_ID, None)
+            await asyncio.sleep(0.1)
+            assert await connect(self.CONN_ID, None) is not first
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize(
+        ("uri", "error"),
+        [
+            ("sailpoint://client:hidden@acme/?api_version=v3", ValueError),
+            (None, AirflowNotFoundException),
+        ],
+    )
+    def test_who_mends_it_need_not_wait(
+        self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch, uri: str | None, error: type[Exception]
+    ) -> None:
+        async def main() -> None:
+            if uri is None:
+                monkeypatch.delenv(CONNECTION)
+            else:
+                monkeypatch.setenv(CONNECTION, uri)
+            with pytest.raises(error):
+                await connect(self.CONN_ID, None, grace=0.0)
+            monkeypatch.setenv(CONNECTION, tenant.connection_uri)
+            assert (await connect(self.CONN_ID, None, grace=0.0)).settings.base_url == tenant.url
+
+        asyncio.run(main())
+
+    def test_one_that_leaves_takes_nothing_from_the_others(
+        self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        goes_on = threading.Event()
+        read = SailPointHook.get_conn
+
+        def slowly(hook: SailPointHook) -> object:
+            assert goes_on.wait(10)
+            return read(hook)
+
+        monkeypatch.setattr(SailPointHook, "get_conn", slowly)
+
+        async def main() -> None:
+            one, other = (asyncio.create_task(connect(self.CONN_ID, None)) for _ in range(2))
+            await asyncio.sleep(0)
+            one.cancel()
+            await asyncio.sleep(0)
+            goes_on.set()
+            assert (await other).settings.base_url == tenant.url
+            assert one.cancelled()
+
+        asyncio.run(main())

@@ -20,6 +20,7 @@ from airflow_provider_sptasks.client.errors import (
     UnexpectedPayloadError,
 )
 from airflow_provider_sptasks.client.retry import RetryPolicy
+from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.completions import AGGREGATIONS, Cursor, Selection
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.triggers import _connection, _feed
@@ -277,6 +278,60 @@ class TestRetryForever:
             message.startswith(start) for message, start in zip(caplog.messages, expected, strict=True)
         )
         assert [bool(record.exc_info) for record in caplog.records if "a fault" in record.message] == [True]
+
+
+@pytest.mark.parametrize(
+    ("intervals", "requests", "share", "seconds"),
+    [
+        ([15.0], 1, None, 15.0),
+        ([60.0, 5.0, 15.0], 1, 0.1, 5.0),
+        ([5.0], 20, None, 20.0),
+        ([5.0], 20, 0.5, 5.0),
+        ([5.0], 100, 0.5, 20.0),
+        ([0.5], 0, 0.1, 0.5),
+    ],
+)
+def test_polls_come_as_often_as_wanted_and_as_their_share_allows(
+    intervals: list[float],
+    requests: int,
+    share: float | None,
+    seconds: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At most a tenth sooner, so that triggerers that were started together drift apart."""
+    monkeypatch.setattr(_feed, "WINDOW", 10.0)
+
+    async def main() -> None:
+        feed = Feed("sailpoint_default", None)
+        if share is not None:
+            feed._settings = ClientSettings("acme", "id", "secret", poll_share=share)
+        watchers = [
+            Watcher(source_names=(), selection=EVERYTHING, poke_interval=each, stores=(), key="key")
+            for each in intervals
+        ]
+        found = {feed._interval(watchers, requests) for _ in range(50)}
+        assert all(0.9 * seconds <= each <= seconds for each in found)
+        assert len(found) > 1
+        feed.close()
+
+    asyncio.run(main())
+
+
+def test_a_fault_of_a_poll_reaches_the_watchers(tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or they would wait for ever, and no log would say so."""
+
+    def broken(*_: object) -> float:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(Feed, "_interval", broken)
+
+    async def main() -> None:
+        made = trigger()
+        async with asyncio.timeout(20):
+            with pytest.raises(RuntimeError, match="a fault"):
+                await anext(made.run())
+
+    asyncio.run(main())
 
 
 def test_those_that_are_behind_are_polled_for_apart() -> None:

@@ -545,6 +545,30 @@ class TestFailures:
 
         run(main)
 
+    @pytest.mark.parametrize(
+        "place", [(_queue.Queue, "pop_batch"), (_poller.Poller, "_deliver"), (_poller.Poller, "_refresh")]
+    )
+    def test_of_the_poller_itself_reach_all_and_not_the_next_one(
+        self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch, place: tuple[type, str]
+    ) -> None:
+        """None may wait for ever."""
+        monkeypatch.setattr(_poller, "SETTINGS_REFRESH_SECONDS", 0.1)
+        query = TaskQuery(tenant.add_task(duration=None).id)
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("a fault")
+
+        async def main(triggerer: Triggerer) -> None:
+            with monkeypatch.context() as patched:
+                patched.setattr(*place, broken)
+                watchers = [await triggerer.watch(each) for each in (query, TaskLookup("a"))]
+                for watcher in watchers:
+                    with pytest.raises(RuntimeError, match="a fault"):
+                        await watcher.until(lambda _: False)
+            await (await triggerer.watch(query)).all()
+
+        run(main)
+
 
 class TestConnection:
     @pytest.fixture(autouse=True)
@@ -634,6 +658,22 @@ class TestConnection:
                     await watcher.until(lambda _: False)
 
             run(main)
+
+    def test_one_that_can_not_be_read_again_still_holds(
+        self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(_poller, "SETTINGS_REFRESH_SECONDS", 0.2)
+        query = TaskQuery(tenant.add_task(duration=None).id)
+
+        async def main(triggerer: Triggerer) -> None:
+            watcher = await triggerer.watch(query, interval=0.05)
+            await watcher.all()
+            monkeypatch.delenv(CONNECTION)
+            await until(lambda: "Connection 'sailpoint_default' can't be read again: " in caplog.text)
+            tenant.complete(query.task_status_id)
+            await watcher.until(lambda answers: is_complete(answers[query]))
+
+        run(main)
 
     def test_one_that_is_missing_for_a_moment_is_waited_for(
         self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch

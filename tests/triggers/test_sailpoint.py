@@ -2,16 +2,62 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.triggers.base import TriggerEvent
+from airflow.sdk import DAG, Asset, BaseOperator
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_sptasks.emulator import Emulator
-from airflow_provider_sptasks.triggers.sailpoint import SailPointTaskTrigger
+from airflow_provider_sptasks.links import LINK_KEY
+from airflow_provider_sptasks.triggers import _connection, _poller
+from airflow_provider_sptasks.triggers._base import SensorTrigger
+from airflow_provider_sptasks.triggers.sailpoint import (
+    SailPointAggregationTrigger,
+    SailPointStartedTaskTrigger,
+    SailPointTaskTrigger,
+)
 from airflow_provider_sptasks.waiting.events import ARGUMENTS_VERSION
+from tests.compat import needs_airflow_3_3, serialized
+from tests.conftest import CONNECTION
+from tests.context import triggerer
 
 UNKNOWN = "f" * 32
+LONG_AGO = (datetime.now(UTC) - timedelta(days=2)).isoformat()
+A_DAY_AGO = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+# Everything that can be given, and nothing of it what it is by itself.
+SHARED: dict[str, Any] = {
+    "sailpoint_conn_id": "sailpoint_other",
+    "api_version": "beta",
+    "poke_interval": 0.05,
+    "end_from_trigger": True,
+    "do_xcom_push": False,
+    "starts_here": True,
+    "version": ARGUMENTS_VERSION,
+}
+TASK: dict[str, Any] = {
+    "task_status_id": ["a", "b"],
+    "accepted_statuses": ["SUCCESS"],
+    "not_found_grace": 7.0,
+    "waiting_since": A_DAY_AGO,
+}
+AGGREGATION: dict[str, Any] = {
+    "source_id": None,
+    "source_name": ["HR", "AD"],
+    "kind": "entitlements",
+    "launched_after": LONG_AGO,
+    "accepted_statuses": ["SUCCESS"],
+    "if_failed": "wait_for_next",
+    "retry_grace": 9.0,
+    "waiting_since": A_DAY_AGO,
+}
+ARGUMENTS: list[tuple[type[SensorTrigger], dict[str, Any]]] = [
+    (SailPointTaskTrigger, TASK),
+    (SailPointStartedTaskTrigger, TASK),
+    (SailPointAggregationTrigger, AGGREGATION),
+]
 
 
 def trigger(*task_status_ids: str, **kwargs: Any) -> SailPointTaskTrigger:
@@ -26,11 +72,90 @@ def trigger(*task_status_ids: str, **kwargs: Any) -> SailPointTaskTrigger:
     return SailPointTaskTrigger(task_status_id=list(task_status_ids), **settings)
 
 
-def events(trigger: SailPointTaskTrigger) -> list[dict[str, Any]]:
+def last(trigger: SensorTrigger) -> TriggerEvent:
     async def collect() -> list[TriggerEvent]:
         return [event async for event in trigger.run()]
 
-    return [json.loads(json.dumps(event.payload)) for event in asyncio.run(collect())]
+    (event,) = asyncio.run(collect())
+    return event
+
+
+def events(trigger: SensorTrigger) -> list[dict[str, Any]]:
+    return [json.loads(json.dumps(last(trigger).payload))]
+
+
+@pytest.mark.parametrize(("kind", "own"), ARGUMENTS)
+def test_every_argument_survives_serialisation_and_reaches_the_wait(
+    kind: type[SensorTrigger], own: dict[str, Any]
+) -> None:
+    made: Any = kind
+    path, kwargs = made(**SHARED, **own).serialize()
+    assert path == f"airflow_provider_sptasks.triggers.sailpoint.{kind.__name__}"
+    assert kwargs == {**SHARED, **own}
+    again = made(**json.loads(json.dumps(kwargs)))
+    assert again.serialize() == (path, kwargs)
+    assert again._wait().to_json() == own
+
+
+@pytest.mark.parametrize(("kind", "own"), ARGUMENTS)
+def test_is_made_as_every_trigger_of_airflow(kind: type[SensorTrigger], own: dict[str, Any]) -> None:
+    class Plain(BaseTrigger):
+        def serialize(self) -> tuple[str, dict[str, Any]]:
+            raise NotImplementedError
+
+        async def run(self) -> Any:
+            raise NotImplementedError
+            yield
+
+    made: Any = kind
+    assert vars(Plain()).items() <= vars(made(**own)).items()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("by_source", [False, True])
+def test_what_is_not_given(tenant: Emulator, by_source: bool) -> None:
+    """Any status counts, aggregations are of accounts, and a worker goes on; or else the XCom is set here."""
+    if by_source:
+        ended = tenant.add_task(launched=-60, duration=1, outcome="ERROR")
+        tenant.add_task(source_id=ended.source_id, launched=-30, kind="entitlements", duration=None)
+    else:
+        ended = tenant.add_task(launched=-60, duration=1, outcome="ERROR")
+
+    def made(**kwargs: Any) -> SensorTrigger:
+        if by_source:
+            return SailPointAggregationTrigger(
+                source_id=ended.source_id, launched_after=LONG_AGO, version=ARGUMENTS_VERSION, **kwargs
+            )
+        return SailPointTaskTrigger(task_status_id=ended.id, version=ARGUMENTS_VERSION, **kwargs)
+
+    one, other = made(), made(end_from_trigger=True)
+    with triggerer(one) as xcoms:
+        assert last(one).payload["statuses"][0]["id"] == ended.id
+    assert xcoms == {}
+    with triggerer(other) as xcoms:
+        assert isinstance(last(other), TaskSuccessEvent)
+    assert xcoms["return_value"]["id"] == ended.id
+
+
+def test_asks_with_its_own_connection_and_version(tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Emulator() as other:
+        monkeypatch.setenv("AIRFLOW_CONN_SAILPOINT_OTHER", other.connection_uri)
+        ended = other.add_task(launched=-60, duration=1)
+        one = trigger(ended.id, sailpoint_conn_id="sailpoint_other", api_version="beta")
+        assert events(one)[0]["statuses"][0]["id"] == ended.id
+        assert {each.api_version for each in other.requests if "task-status" in each.path} == {"beta"}
+    assert tenant.requests == ()
+
+
+def test_polls_as_often_as_the_interval_says(tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or else the second poll would come after ten minutes."""
+    monkeypatch.setattr(_connection, "SHORTEST_ROUND_SECONDS", 600.0)
+    task = tenant.add_task(duration=0.3)
+    assert events(trigger(task.id, poke_interval=0.1))[0]["statuses"][0]["id"] == task.id
+
+
+def test_the_grace_counts_from_the_first_poll_of_all(tenant: Emulator) -> None:
+    (event,) = events(trigger(UNKNOWN, not_found_grace=600, waiting_since=A_DAY_AGO))
+    assert event["error"] == "not_found"
 
 
 def test_survives_serialisation_and_holds_no_secret(tenant: Emulator) -> None:
@@ -129,3 +254,74 @@ def test_arguments_of_the_first_release_hand_the_sensor_back(tenant: Emulator) -
     }
     (event,) = events(SailPointTaskTrigger(**first))
     assert "again" in event
+
+
+@pytest.mark.parametrize("version", [None, "beta"])
+@pytest.mark.parametrize("pending", [True, False])
+def test_a_kill_clears_the_record_of_what_runs(
+    tenant: Emulator, capsys: pytest.CaptureFixture[str], pending: bool, version: str | None
+) -> None:
+    task = tenant.add_task(launched=-60, duration=None if pending else 1, outcome="WARNING")
+    one = SailPointStartedTaskTrigger(task_status_id=task.id, api_version=version, version=ARGUMENTS_VERSION)
+    asyncio.run(one.on_kill())
+    assert tenant.task(task.id)["completionStatus"] == ("Error" if pending else "WARNING")
+    assert {each.api_version for each in tenant.requests if "task-status" in each.path} == {version or "v1"}
+    assert ("Cleared the record of " in capsys.readouterr().out) is pending
+
+
+SERIALIZED = SimpleNamespace(task_id="gate", dag=None, template_fields=(), template_ext=())
+
+
+@pytest.mark.parametrize("refusal", [None, RuntimeError("no api-server")])
+def test_that_starts_a_task_sets_the_link_to_its_source(tenant: Emulator, refusal: Exception | None) -> None:
+    """Without a worker, nothing else does; and where it can't be set, it is only a link."""
+    task = tenant.add_task(launched=-60, duration=1)
+    one = trigger(task.id)
+    with triggerer(one, refusal, SERIALIZED) as xcoms:
+        assert last(one).payload["statuses"][0]["id"] == task.id
+    linked = xcoms.get(LINK_KEY, "")
+    assert linked.endswith(f"/connections/sources/{task.source_id}") is (refusal is None)
+
+
+def test_goes_on_where_the_connection_leads_now(
+    tenant: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_poller, "SETTINGS_REFRESH_SECONDS", 0.1)
+    monkeypatch.setattr(_connection, "CONNECTION_CACHE_SECONDS", 0.0)
+    running = tenant.add_task(duration=None)
+    with Emulator() as other:
+        ended = other.add_task(id=running.id, launched=-60, duration=1)
+
+        async def collect() -> list[TriggerEvent]:
+            one = trigger(running.id)
+            events = asyncio.ensure_future(anext(one.run()))
+            while not any(each.path == "/task-status/v1" for each in tenant.requests):
+                await asyncio.sleep(0.01)
+            monkeypatch.setenv(CONNECTION, other.connection_uri)
+            return [await events]
+
+        (event,) = asyncio.run(asyncio.wait_for(collect(), 30))
+    assert event.payload["statuses"][0]["completionStatus"] == "SUCCESS"
+    assert event.payload["statuses"][0]["id"] == ended.id
+    assert "Connection 'sailpoint_default' leads to another tenant now" in capsys.readouterr().out
+
+
+@needs_airflow_3_3
+def test_says_why_a_success_ends_on_a_worker(tenant: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    task = tenant.add_task(launched=-60, duration=1)
+    with DAG("dag", schedule=None) as dag:
+        BaseOperator(task_id="gate", outlets=[Asset("done")])
+    one = trigger(task.id, end_from_trigger=True, starts_here=True)
+    with triggerer(one, task=serialized(dag).get_task("gate")) as xcoms:
+        assert last(one).payload["statuses"][0]["id"] == task.id
+    assert "return_value" not in xcoms
+    assert "A success will end on a worker: outlets is set" in capsys.readouterr().out
+
+
+def test_an_xcom_that_can_not_be_set_is_logged(tenant: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    task = tenant.add_task(launched=-60, duration=1)
+    one = trigger(task.id, end_from_trigger=True)
+    with triggerer(one, RuntimeError("no api-server")):
+        assert last(one).payload["statuses"][0]["id"] == task.id
+    expected = "The success ends on a worker: its XCom can't be set here: no api-server"
+    assert expected in capsys.readouterr().out

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.completions import AGGREGATIONS, Cursor, Selection, Snapshot
@@ -21,11 +24,14 @@ class Store:
     def __init__(self, value: Any) -> None:
         self.value = value
         self.values: list[Any] = []
+        self.error: Exception | None = None
 
     async def aget(self, key: str, default: Any = None) -> Any:
         return self.value
 
     async def aset(self, key: str, value: Any) -> None:
+        if self.error is not None:
+            raise self.error
         self.values.append(value)
 
 
@@ -105,6 +111,69 @@ def test_the_cursor_of_the_asset_that_was_read_furthest_counts() -> None:
         watcher = make(stores)
         feed = await subscribed(watcher)
         assert watcher.cursor == Cursor(2_000)
+        feed.close()
+
+    asyncio.run(main())
+
+
+def test_each_outage_of_the_store_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """And nothing is stored by halves: the next cursor makes up for it in all of them."""
+    stores = [Store(None), Store(None)]
+    watcher = make(stores)
+    error = ConnectionError("no api-server")
+
+    async def main() -> None:
+        for second, fails in enumerate([True, True, False, True, False]):
+            stores[1].error = error if fails else None
+            await watcher.acknowledge(0, Cursor(second))
+
+    asyncio.run(main())
+    message = "Storing how far completions were read fails, will be tried again: no api-server"
+    assert caplog.messages == [message, message]
+    assert [each["since"] for each in stores[0].values] == [0, 1, 2, 3, 4]
+    assert [each["since"] for each in stores[1].values] == [2, 4]
+
+
+def test_what_could_not_be_stored_is_stored_again() -> None:
+    store = Store(None)
+    watcher = make([store])
+
+    async def main() -> None:
+        store.error = ConnectionError("no api-server")
+        await watcher.acknowledge(0, Cursor(1))
+        store.error = None
+        await watcher.acknowledge(0, Cursor(1))
+
+    asyncio.run(main())
+    assert [each["since"] for each in store.values] == [1]
+
+
+def test_one_that_has_left_reads_nothing() -> None:
+    async def main() -> None:
+        watcher = make([Store(CURSORS[0])])
+        feed = await subscribed(watcher)
+        feed.unsubscribe(watcher)
+        update = Update(feed, Snapshot({}, 1_000, 9_000))
+        assert await watcher.read(update) == []
+        assert update.acks == {watcher: (0, None)}
+        assert watcher.cursor == Cursor(1_000)
+        feed.close()
+
+    asyncio.run(main())
+
+
+def test_what_is_read_while_it_goes_back_is_read_again() -> None:
+    """Airflow could not store an event: what comes after that must not move the cursor on."""
+
+    async def main() -> None:
+        watcher = make([Store(CURSORS[0])])
+        feed = await subscribed(watcher)
+        done = replace(TaskStatus(id="a"), kind=next(iter(AGGREGATIONS)))
+        reading = asyncio.ensure_future(watcher.read(Update(feed, Snapshot({"a": done}, 1_000, 9_000))))
+        await asyncio.sleep(0)
+        watcher.seek_acknowledged()
+        assert await reading == []
+        assert watcher.cursor == Cursor(1_000)
         feed.close()
 
     asyncio.run(main())

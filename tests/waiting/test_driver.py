@@ -50,7 +50,7 @@ def emulator() -> Iterator[Emulator]:
 def drive(emulator: Emulator, task_id: str, polls: int, *, estimates: bool = True) -> tuple[list[str], int]:
     """Poll for a task; return what was logged, and how many requests for the source's tasks were sent."""
     log = Log()
-    wait = TaskWait((task_id,), SUCCESS, timedelta(0)).begun(datetime.now(UTC))
+    wait = TaskWait((task_id,), SUCCESS, timedelta(0), single=False).begun(datetime.now(UTC))
     driver = Driver(
         Connection(emulator), wait, ProgressLogger(log), seconds_left=lambda: 60.0, estimates=estimates
     )
@@ -132,7 +132,7 @@ Make = Callable[..., Driver]
 def make(monkeypatch: pytest.MonkeyPatch) -> Make:
     def make(tenant: Tenant, seconds_left: float = 3600.0, **arguments: Any) -> Driver:
         monkeypatch.setattr(driving, "time", SimpleNamespace(monotonic=lambda: tenant.now))
-        wait = TaskWait(("t1",), SUCCESS, timedelta(0)).begun(datetime.now(UTC))
+        wait = TaskWait(("t1",), SUCCESS, timedelta(0), single=False).begun(datetime.now(UTC))
         end = tenant.now + seconds_left
         return Driver(
             tenant,
