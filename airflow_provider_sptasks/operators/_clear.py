@@ -82,6 +82,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
     :raises SailPointRequestError: the tenant refuses a request, or a rendered argument is invalid
     :raises SailPointClearError: more tasks match than ``max_tasks``; or some could not be cleared, after all
         of them were tried; or transient errors lasted for 5 minutes; or the task was stopped
+    :raises AirflowNotFoundException: Airflow has had no such connection for 15 seconds. This is retried
     """
 
     template_fields: Sequence[str] = (
@@ -181,7 +182,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         try:
             selectors = self._selectors()
             completion_status = self._check_completion_status(self.completion_status, "completion_status")
-            client = self.hook.client
+            client = self.hook.connect().client
         except ValueError as error:
             raise SailPointRequestError(str(error)) from error
         results = self._results(

@@ -12,6 +12,7 @@ from typing import Any
 
 import airflow
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.sdk import Asset
 
 from airflow_provider_sptasks.client import starting
@@ -515,6 +516,17 @@ class TestGoesOn:
                 "__fail__", {"error": "Trigger timeout"}, Task().context()
             )
         assert "The timeout of 0:01:00 has passed: waiting in the triggerer" in capsys.readouterr().out
+
+
+def test_no_connection_is_read_for_a_link_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow asks for it at every end, also where the connection is what was missing."""
+    monkeypatch.setattr(hooks, "CONNECTION_GRACE_SECONDS", 0.0)
+    monkeypatch.delenv(CONNECTION, raising=False)
+    start = operator()
+    assert link(start) == ""
+    with pytest.raises(AirflowNotFoundException):
+        start.execute(Task().context())
+    assert link(start) == ""
 
 
 class TestKill:
