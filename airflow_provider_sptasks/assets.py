@@ -19,10 +19,10 @@ from airflow_provider_sptasks.arguments import (
     texts,
 )
 from airflow_provider_sptasks.client.ids import check_id
+from airflow_provider_sptasks.client.kinds import ANY_KIND
 from airflow_provider_sptasks.client.models import TaskKind, TaskStatusDict
 from airflow_provider_sptasks.completions import AGGREGATIONS
 from airflow_provider_sptasks.triggers.completions import (
-    ANY_KIND,
     ARGUMENTS_VERSION,
     EVERY_SOURCE,
     SailPointAggregationCompletedTrigger,

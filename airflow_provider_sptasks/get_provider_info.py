@@ -92,7 +92,7 @@ def get_provider_info() -> dict[str, Any]:
                     "timeout": {
                         "label": "Timeout",
                         "description": "Seconds to wait for an answer; 30 where it is left empty.",
-                        "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 3600},
+                        "schema": {"type": ["number", "null"], "minimum": 1, "maximum": 3600},
                     },
                     "verify": {
                         "label": "Verify TLS",
@@ -106,9 +106,9 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "requests_per_10s": {
                         "label": "Requests per 10 seconds",
-                        "description": "What a process may send of the 100 that SailPoint allows; "
-                        "80 where it is left empty.",
-                        "schema": {"type": ["integer", "null"], "minimum": 5, "maximum": 100},
+                        "description": "What all processes of a host may send together, of the 100 that "
+                        "SailPoint allows; 80 where it is left empty.",
+                        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 100},
                     },
                     "poll_share": {
                         "label": "Poll share",

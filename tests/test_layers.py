@@ -60,7 +60,7 @@ LAYERS = [
     ["arguments"],
     ["completions", "from_trigger"],
     ["waiting"],
-    ["waiting.errors"],
+    ["waiting.errors", "waiting.graces"],
     ["exceptions", "waiting.queries", "waiting.verdict"],
     ["waiting.aggregations", "waiting.events", "waiting.progress", "waiting.starting", "waiting.tasks"],
     ["waiting.driver"],

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import airflow
 import jsonschema
 import pytest
 
 from airflow_provider_sptasks import __version__
+from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.versions import API_VERSIONS
 from airflow_provider_sptasks.get_provider_info import get_provider_info
 from airflow_provider_sptasks.hooks._fields import EXTRAS
@@ -59,6 +62,19 @@ def test_form_and_hook_agree() -> None:
     assert (hook.conn_type, hook.hook_name) == ("sailpoint", connection_type["hook-name"])
     assert connection_type["conn-fields"].keys() == EXTRAS.keys()
     assert set(connection_type["conn-fields"]["api_version"]["schema"]["enum"]) == set(API_VERSIONS)
+
+
+@pytest.mark.parametrize("field", ["timeout", "requests_per_10s", "poll_share", "max_answer_mb"])
+def test_the_form_admits_what_the_hook_does(field: str) -> None:
+    (connection_type,) = get_provider_info()["connection-types"]
+    schema = connection_type["conn-fields"][field]["schema"]
+    settings = ClientSettings("acme", "id", "secret")
+    for bound, beyond in ((schema["minimum"], 0), (schema["maximum"], 2 * schema["maximum"])):
+        changed: dict[str, Any] = {field: bound}
+        replace(settings, **changed)
+        changed = {field: beyond}
+        with pytest.raises(ValueError, match=field):
+            replace(settings, **changed)
 
 
 def test_every_module_is_listed() -> None:

@@ -10,6 +10,7 @@ from airflow_provider_sptasks.cli.codes import ExitCode
 from airflow_provider_sptasks.cli.polling import Polling, accepted_statuses, conclude
 from airflow_provider_sptasks.cli.printing import note, print_line, print_records
 from airflow_provider_sptasks.cli.session import Screen, Session, SignalledError, UsageError
+from airflow_provider_sptasks.client.errors import AmbiguousError
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.intent import Intent, Outcome, StartResult
 from airflow_provider_sptasks.client.kinds import CompletionStatus, TaskKind
@@ -17,6 +18,7 @@ from airflow_provider_sptasks.client.start_options import StartOptions
 from airflow_provider_sptasks.client.starting import IfRunning, Starter
 from airflow_provider_sptasks.operators._account_progress import AccountProgressLogger
 from airflow_provider_sptasks.waiting.errors import UnknownTaskError
+from airflow_provider_sptasks.waiting.graces import NOT_FOUND_GRACE_SECONDS
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.starting import begun, blocked, start_in_turn
 from airflow_provider_sptasks.waiting.tasks import TaskWait
@@ -24,9 +26,6 @@ from airflow_provider_sptasks.waiting.verdict import Verdict
 
 if TYPE_CHECKING:
     from airflow_provider_sptasks.operators._interruptible import Interruptible
-
-# How long the tenant may not know an aggregation that was just started.
-NOT_FOUND_GRACE = timedelta(seconds=60)
 
 
 def aggregate(options: argparse.Namespace) -> ExitCode:
@@ -44,7 +43,7 @@ def aggregate(options: argparse.Namespace) -> ExitCode:
     run = _Run(session, source_id)
     try:
         verdict = session.uninterrupted(run.work)
-    except SignalledError:
+    except (SignalledError, AmbiguousError):
         note(run.state())
         raise
     if run.outcome is None or run.outcome.result is StartResult.BLOCKED:
@@ -162,4 +161,5 @@ class _Run:
 
 
 def _wait_for(task_status_id: str, accepted: frozenset[CompletionStatus] | None) -> TaskWait:
-    return TaskWait((task_status_id,), accepted, NOT_FOUND_GRACE, single=True)
+    grace = timedelta(seconds=NOT_FOUND_GRACE_SECONDS)
+    return TaskWait((task_status_id,), accepted, grace, single=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from airflow_provider_sptasks.client.errors import (
+    AmbiguousError,
     APIError,
     NotFoundError,
     SailPointError,
@@ -33,7 +34,8 @@ class ExitCode(IntEnum):
 
 MEANINGS = {
     ExitCode.OK: "done; what was waited for ended with an accepted status",
-    ExitCode.FAILED: "ended with another status, or not all could be done, or another aggregation runs",
+    ExitCode.FAILED: "ended with another status, not all could be done, another aggregation runs, or one may "
+    "have been started",
     ExitCode.USAGE: "wrong use: an argument, a setting or a file; nothing was sent that changes anything",
     ExitCode.TIMED_OUT: "the timeout has passed",
     ExitCode.REFUSED: "SailPoint refuses: the credentials, their rights, or the request",
@@ -52,6 +54,8 @@ def code_of(error: Exception) -> ExitCode:
 
     :param error: the error
     """
+    if isinstance(error, AmbiguousError):
+        return ExitCode.FAILED
     if isinstance(error, (NotFoundError, SourceNotFoundError, SourceNotUniqueError, WaitError)):
         return ExitCode.NOT_FOUND
     if isinstance(error, APIError) and not error.retryable:

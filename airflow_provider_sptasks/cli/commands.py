@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow_provider_sptasks.cli import values
 from airflow_provider_sptasks.cli.options import (
     ACCEPT,
@@ -21,6 +23,7 @@ from airflow_provider_sptasks.cli.options import (
     option,
 )
 from airflow_provider_sptasks.client.kinds import STARTABLE_KINDS, TaskKind
+from airflow_provider_sptasks.waiting.graces import NOT_FOUND_GRACE_SECONDS, RETRY_GRACE_SECONDS
 
 VERBS = (
     Verb(
@@ -96,16 +99,17 @@ VERBS = (
             option(
                 "--retry-grace",
                 type=values.duration,
-                default=values.duration("10m"),
+                default=timedelta(seconds=RETRY_GRACE_SECONDS),
                 metavar="TIME",
-                help="how long SailPoint's own retry after a TEMPERROR may take (default: 10m)",
+                help="how long SailPoint's own retry after a TEMPERROR may take "
+                f"(default: {RETRY_GRACE_SECONDS / 60:g}m)",
             ),
             option(
                 "--not-found-grace",
                 type=values.duration,
-                default=values.duration("60s"),
+                default=timedelta(seconds=NOT_FOUND_GRACE_SECONDS),
                 metavar="TIME",
-                help="how long a task may be unknown at first (default: 60s)",
+                help=f"how long a task may be unknown at first (default: {NOT_FOUND_GRACE_SECONDS:g}s)",
             ),
             ACCEPT,
             TIMEOUT,

@@ -80,10 +80,12 @@ class AmbiguousError(SailPointError):
     It may be sent again only after a check.
 
     :param error: what happened
+    :param done: what SailPoint may have done
     """
 
-    def __init__(self, error: SailPointError) -> None:
-        super().__init__(f"Whether SailPoint acted on a request is ambiguous: {error}")
+    def __init__(self, error: SailPointError, done: str = "SailPoint acted on a request") -> None:
+        super().__init__(f"Whether {done} is ambiguous: {error}")
+        self.error = error
 
 
 class UnexpectedPayloadError(SailPointError):

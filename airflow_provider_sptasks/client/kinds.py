@@ -56,6 +56,9 @@ class TaskKind(StrEnum):
     OTHER = "other"
 
 
+ANY_KIND = "any"
+"""Where a kind is chosen: every kind of aggregation."""
+
 STARTABLE_KINDS = (
     TaskKind.ACCOUNTS,
     TaskKind.ENTITLEMENTS,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -121,7 +122,9 @@ class Starter:
         :param earlier: what an earlier attempt noted last; it may have ended at any point
         :raises TimeoutError: another one ran until the deadline, or that has passed
         :raises StoppedError: it was stopped before
-        :raises SailPointError: the tenant refuses, or transient errors went on until the deadline
+        :raises AmbiguousError: whether it was started could not be found out
+        :raises SailPointError: the tenant refuses, or transient errors went on until the deadline; nothing
+            was started
         """
         if earlier is not None and earlier.task_status_id is not None:
             result = StartResult.ATTACHED if earlier.attached else StartResult.FOUND
@@ -164,6 +167,10 @@ class Starter:
 
     def _find_started(self, intent: Intent) -> TaskStatus | None:
         """Look for an aggregation that may have been started, until it shows or would have."""
+        with _ambiguous(intent):
+            return self._until_it_shows(intent)
+
+    def _until_it_shows(self, intent: Intent) -> TaskStatus | None:
         shows_until = min(time.monotonic() + SHOWS_WITHIN_SECONDS, self._deadline)
         pause = FIRST_PAUSE_SECONDS
         while True:
@@ -205,7 +212,8 @@ class Starter:
         """Do as ``if_running`` says; ``None`` where what runs is one's own, or can't be seen yet."""
         if doubt is None:
             self._note(None)
-        running = self._running()
+        with _ambiguous(doubt):
+            running = self._running()
         if doubt is not None:
             if running is None or doubt.may_be(running):
                 return None
@@ -241,6 +249,17 @@ class Starter:
 
     def _retry(self) -> RetryPolicy:
         return replace(self._client.retry, deadline=max(0.0, self._seconds_left()))
+
+
+@contextmanager
+def _ambiguous(doubt: Intent | None) -> Iterator[None]:
+    """Let no error of a check hide that there may be an aggregation: a guess is not enough to say so."""
+    try:
+        yield
+    except SailPointError as error:
+        if doubt is None or not doubt.exact:
+            raise
+        raise AmbiguousError(error, "an aggregation was started") from error
 
 
 def clear_record(client: TaskStatusClient, task_status_id: str) -> TaskStatus | None:

@@ -41,7 +41,7 @@ def airflow_error(error: Exception, timeout: timedelta) -> AirflowException:
         return SailPointSourceNotFoundError(str(error))
     if isinstance(error, UploadError):
         return SailPointStartError(f"Nothing was started. {error}")
-    transient = isinstance(error, SailPointError) and (error.retryable or isinstance(error, AmbiguousError))
-    if transient or isinstance(error, TimeoutError):
+    cause = error.error if isinstance(error, AmbiguousError) else error
+    if isinstance(cause, TimeoutError) or (isinstance(cause, SailPointError) and cause.retryable):
         return too_late(timeout, str(error))
     return SailPointRequestError(str(error))

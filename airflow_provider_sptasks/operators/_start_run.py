@@ -30,6 +30,7 @@ from airflow_provider_sptasks.operators._retry_state import RetryState, best_gue
 from airflow_provider_sptasks.operators._worker_run import WorkerRun
 from airflow_provider_sptasks.waiting.errors import UnknownTaskError
 from airflow_provider_sptasks.waiting.events import ARGUMENTS_VERSION, answers_in, raise_error, why_again
+from airflow_provider_sptasks.waiting.graces import NOT_FOUND_GRACE_SECONDS
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.starting import begun, blocked, start_in_turn
 from airflow_provider_sptasks.waiting.tasks import TaskWait
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_sptasks.operators._start import SailPointStartAggregationOperator
 
-# How long the tenant may not know an aggregation that was just started.
-NOT_FOUND_GRACE = timedelta(seconds=60)
 # Airflow kills a task for good 5 seconds after it asked it to end.
 CLEAR_TIMEOUT_SECONDS = 2.0
 
@@ -92,6 +91,8 @@ class StartRun(WorkerRun):
         """Say for a person that it was stopped, and what goes on nevertheless."""
         self._clear_own()  # its id may have come only after the stop
         started = self._outcome
+        if started is None and self._state is not None and self._state.intent is not None:
+            return f"{super().stopped()} An aggregation may have been started: see what the source launched."
         if started is None or started.result is StartResult.ATTACHED:
             return super().stopped()
         return f"{super().stopped()} Aggregation {started.task_status_id} goes on in SailPoint."
@@ -223,7 +224,7 @@ class StartRun(WorkerRun):
         return verdict.result(wait.single)
 
     def _wait_for(self, task_status_id: str, accepted: Any) -> TaskWait:
-        wait = TaskWait((task_status_id,), accepted, NOT_FOUND_GRACE, single=True)
+        wait = TaskWait((task_status_id,), accepted, timedelta(seconds=NOT_FOUND_GRACE_SECONDS), single=True)
         return wait.begun(datetime.now(UTC))
 
     def _defer(

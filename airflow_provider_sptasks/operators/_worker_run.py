@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
 from airflow_provider_sptasks.arguments import duration
-from airflow_provider_sptasks.client.errors import SailPointError, UnauthorizedError
+from airflow_provider_sptasks.client.errors import AmbiguousError, SailPointError, UnauthorizedError
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.stopping import StoppedError
 from airflow_provider_sptasks.exceptions import SailPointStartError, failed_by
@@ -80,7 +80,9 @@ class WorkerRun:
         """
         try:
             return call()
-        except UnauthorizedError:
+        except (UnauthorizedError, AmbiguousError) as error:
+            if isinstance(error, AmbiguousError) and not isinstance(error.error, UnauthorizedError):
+                raise
             self.operator.hook.reconnect()
             return call()
 

@@ -17,6 +17,7 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import lazyload
 
 from airflow_provider_sptasks.arguments import is_template
+from airflow_provider_sptasks.client.kinds import ANY_KIND, TaskKind
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.plugin.overview import epoch
 from airflow_provider_sptasks.plugin.tasks import name_of
@@ -27,7 +28,7 @@ TRIGGERS = "airflow_provider_sptasks.triggers.sailpoint."
 MAX_GATES = 1000
 # All who watch share what the database was asked for lately.
 CACHE_SECONDS = 4.0
-DEFAULT_CONNECTION, DEFAULT_KIND, ANY_KIND = "sailpoint_default", "accounts", "any"
+DEFAULT_CONNECTION, DEFAULT_KIND = "sailpoint_default", TaskKind.ACCOUNTS.value
 
 
 @dataclass(frozen=True, slots=True)

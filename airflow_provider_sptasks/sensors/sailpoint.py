@@ -20,6 +20,7 @@ from airflow_provider_sptasks.arguments import (
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.sensors._base import SailPointSensor
 from airflow_provider_sptasks.waiting.aggregations import IF_FAILED, KINDS, AggregationWait
+from airflow_provider_sptasks.waiting.graces import NOT_FOUND_GRACE_SECONDS, RETRY_GRACE_SECONDS
 from airflow_provider_sptasks.waiting.tasks import EMPTY, TaskWait
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class SailPointTaskSensor(SailPointSensor):
         accepted_statuses: str | Iterable[str] | None = ("SUCCESS", "WARNING"),
         sailpoint_conn_id: str = "sailpoint_default",
         api_version: str | None = None,
-        not_found_grace: float | timedelta = 60.0,
+        not_found_grace: float | timedelta = NOT_FOUND_GRACE_SECONDS,
         deferrable: bool = DEFERRABLE,
         start_from_trigger: bool = False,
         end_from_trigger: bool = True,
@@ -212,7 +213,7 @@ class SailPointAggregationSensor(SailPointSensor):
         launched_after: str | datetime | XComArg = LAUNCHED_AFTER,
         accepted_statuses: str | Iterable[str] | None = ("SUCCESS", "WARNING"),
         if_failed: Literal["fail", "wait_for_next"] = "fail",
-        retry_grace: float | timedelta = 900.0,
+        retry_grace: float | timedelta = RETRY_GRACE_SECONDS,
         sailpoint_conn_id: str = "sailpoint_default",
         api_version: str | None = None,
         deferrable: bool = DEFERRABLE,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_sptasks.arguments import completion_statuses
+from airflow_provider_sptasks.client.kinds import ANY_KIND
 from airflow_provider_sptasks.client.models import TaskKind
 from airflow_provider_sptasks.completions import AGGREGATIONS, Selection
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from airflow_provider_sptasks.triggers._watcher import Store, Update, Watcher
 
 EVERY_SOURCE = "*"
-ANY_KIND = "any"
 ARGUMENTS_VERSION = 2
 # More are found only after a long time without polls.
 MAX_IN_AN_EVENT = 1_000

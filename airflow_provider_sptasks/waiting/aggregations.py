@@ -19,13 +19,13 @@ from airflow_provider_sptasks.arguments import (
     texts,
 )
 from airflow_provider_sptasks.client.ids import check_id
+from airflow_provider_sptasks.client.kinds import ANY_KIND
 from airflow_provider_sptasks.client.launches import NewestAggregation, newest_of
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
 from airflow_provider_sptasks.waiting.errors import UnknownSourceError
 from airflow_provider_sptasks.waiting.queries import Answers, KnownSource, Query, SourceName, SourceQuery
 from airflow_provider_sptasks.waiting.verdict import Verdict
 
-ANY_KIND = "any"
 KINDS = (*(kind.value for kind in TaskKind if kind is not TaskKind.OTHER), ANY_KIND)
 IF_FAILED = ("fail", "wait_for_next")
 

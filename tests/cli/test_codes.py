@@ -111,6 +111,20 @@ def test_a_source_that_is_not_unique(run: Run, emulator: Emulator) -> None:
     assert "2 sources are named 'HR'" in answer.err
 
 
+def test_a_start_whose_check_is_refused(run: Run, emulator: Emulator) -> None:
+    """It must not seem that nothing was started, nor that the same command may be run again."""
+    source = emulator.add_source("HR")
+    emulator.fail(kind="drop_after", method="POST", path="/sources/*")
+    emulator.on_request(
+        lambda request: emulator.fail(403, method="GET") if request.path.endswith("/load-accounts") else None
+    )
+    answer = run("aggregate", source.id, "--yes")
+    assert len(emulator.started) == 1
+    assert answer.code == 1
+    assert f"may have been started: check it with 'tasks pending --source-id {source.id}'" in answer.err
+    assert "Error: Whether an aggregation was started is ambiguous: " in answer.err
+
+
 def test_a_file_that_is_not_there(run: Run, emulator: Emulator) -> None:
     emulator.add_source("CSV", delimited_file=True)
     answer = run("aggregate", "--source-name", "CSV", "--file", "/nowhere.csv", "--yes")

@@ -17,6 +17,7 @@ from airflow_provider_sptasks.client import RetryPolicy, SourcesClient, TaskKind
 from airflow_provider_sptasks.client.clearing import StoppedError
 from airflow_provider_sptasks.client.errors import (
     AmbiguousError,
+    APIError,
     ForbiddenError,
     ServerError,
     UploadError,
@@ -340,6 +341,45 @@ class TestFailures:
             start(patience=1.0).run()
         assert notes[-1] is not None
         assert {note.known for note in notes if note} == {frozenset()}
+
+    @pytest.mark.parametrize("error", [401, 403, 404, 500])
+    def test_a_check_that_fails_hides_no_doubt(
+        self, start: Start, emulator: Emulator, notes: list[Intent | None], error: int
+    ) -> None:
+        def refuse(request: LoggedRequest) -> None:
+            if request.method == "POST":
+                emulator.fail(error, method="GET")
+
+        emulator.fail(kind="drop_after", method="POST")
+        emulator.on_request(refuse)
+        with pytest.raises(
+            AmbiguousError, match=f"aggregation was started is ambiguous: .*{error}"
+        ) as raised:
+            start(patience=2.0).run()
+        assert len(started(emulator)) == 1
+        assert isinstance(raised.value.error, APIError)
+        assert (raised.value.error.status, raised.value.error.retryable) == (error, error == 500)
+        assert notes[-1] is not None
+        assert notes[-1].sent
+
+    def test_nor_does_one_after_a_second_attempt(self, start: Start, emulator: Emulator) -> None:
+        """What is in the way may be what was started: it has to be seen to say."""
+
+        def hide(request: LoggedRequest) -> None:
+            if request.method == "POST":
+                emulator.fail(403, method="GET")
+
+        earlier = Intent(SOURCE, TaskKind.ACCOUNTS, datetime.now(UTC) - timedelta(minutes=5), sent=True)
+        add(emulator, launched=-3_600, duration=None)
+        emulator.on_request(hide)
+        with pytest.raises(AmbiguousError):
+            start(patience=2.0).run(earlier)
+
+    def test_a_guess_is_no_doubt(self, start: Start, emulator: Emulator) -> None:
+        emulator.fail(403, method="GET")
+        since = datetime.now(UTC) - timedelta(seconds=600)
+        with pytest.raises(ForbiddenError):
+            start().run(Intent(SOURCE, TaskKind.ACCOUNTS, since, exact=False))
 
     def test_what_passes_is_waited_out(self, start: Start, emulator: Emulator) -> None:
         emulator.fail(503, method="GET", times=5)

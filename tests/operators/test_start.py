@@ -283,7 +283,7 @@ class TestOutcomes:
     def test_one_that_is_forgotten(
         self, tenant: Emulator, source: str, mode: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_start_run, "NOT_FOUND_GRACE", timedelta(seconds=0.3))
+        monkeypatch.setattr(_start_run, "NOT_FOUND_GRACE_SECONDS", 0.3)
         task = Task()
         started_once = run(task, wait_for_completion=False)
         tenant.clock.advance(91 * 86_400)
@@ -497,6 +497,20 @@ class TestKilling:
         time.sleep(1.2)  # the answer comes
         assert started(tenant) == []
         assert not [request for request in tenant.requests if request.path.endswith("/load-accounts")]
+
+    def test_while_it_is_in_doubt(self, tenant: Emulator, source: str) -> None:
+        tenant.fail(kind="drop_after", method="POST", path="/sources/*")
+        tenant.on_request(
+            lambda request: (
+                tenant.fail(503, method="GET") if request.path.endswith("/load-accounts") else None
+            )
+        )
+        start = operator()
+        with (
+            when(lambda: bool(started(tenant)), start.on_kill),
+            pytest.raises(SailPointStartError, match="An aggregation may have been started: see what"),
+        ):
+            start.execute(Task().context())
 
     def test_what_another_client_started_is_not_cleared(self, tenant: Emulator, source: str) -> None:
         other = tenant.add_task(source_id=source, duration=None)

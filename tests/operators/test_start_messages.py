@@ -37,6 +37,11 @@ PATH = "/sources/v1/ad/load-accounts"
             AirflowSensorTimeout,
             "The timeout of 1:00:00 has passed:",
         ),
+        (
+            AmbiguousError(ForbiddenError("GET", "/task-status/v1", 403), "an aggregation was started"),
+            SailPointRequestError,
+            "Whether an aggregation was started is ambiguous: GET /task-status/v1",
+        ),
         (TimeoutError("it runs"), AirflowSensorTimeout, "The timeout of 1:00:00 has passed: it runs"),
         (TransportError("no route"), AirflowSensorTimeout, "The timeout of 1:00:00 has passed: no route"),
         (ServerError("POST", PATH, 503), AirflowSensorTimeout, "The timeout of 1:00:00 has passed: POST"),
