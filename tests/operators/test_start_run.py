@@ -360,7 +360,7 @@ class TestWaits:
         self, tenant: Emulator, endless: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(starting, "FIRST_PAUSE_SECONDS", 3600.0)
-        monkeypatch.setattr(_start_run, "NOT_FOUND_GRACE", timedelta(0))
+        monkeypatch.setattr(_start_run, "NOT_FOUND_GRACE_SECONDS", 0.0)
         tenant.add_task(source_id=endless, duration=3600)
         with when(lambda: polled(tenant) > 0, lambda: tenant.clock.advance(91 * 86_400)):
             assert [run(wait_for_completion=False)] == started(tenant)
