@@ -152,4 +152,4 @@ def test_each_equivalent_mutant_has_its_reason() -> None:
 
     for each in json.loads(EQUIVALENT.read_text(encoding="utf-8")):
         assert set(each) == {"path", "removed", "added", "reason"}
-        assert len(each["reason"].split()) > 3, "what makes it no difference to anybody"
+        assert len(each["reason"].split()) > 3, "why no user can see the difference"

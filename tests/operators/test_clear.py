@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,6 @@ import pytest
 from airflow_provider_sptasks.client import RetryPolicy
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.exceptions import SailPointClearError
-from airflow_provider_sptasks.hooks import sailpoint as hooks
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.operators import sailpoint as operators
 from airflow_provider_sptasks.operators.sailpoint import SailPointClearPendingTasksOperator
@@ -68,12 +68,10 @@ def test_the_connection_and_the_status_that_it_is_given(
 
 
 def test_a_connection_that_airflow_does_not_have_at_first(
-    tenant: Emulator, monkeypatch: pytest.MonkeyPatch
+    tenant: Emulator, lose_connection: Callable[[], None]
 ) -> None:
-    """Airflow says so too while its API server restarts."""
     stuck = tenant.add_task(duration=None)
-    monkeypatch.delenv(CONNECTION)
-    monkeypatch.setattr(hooks.time, "sleep", lambda _: monkeypatch.setenv(CONNECTION, tenant.connection_uri))
+    lose_connection()
     assert operator(task_status_id=stuck.id, dry_run=True).execute(context())["would_clear"]
 
 

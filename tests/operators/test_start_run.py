@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -142,7 +143,7 @@ class TestArguments:
             "sailpoint_conn_id": "sailpoint_other",
             "api_version": "v2025",
         }
-        start = SailPointStartAggregationOperator(task_id="start", **source, **given)
+        start = SailPointStartAggregationOperator(task_id="start", **given | source)
         for name, value in {
             **given,
             "source_id": None,
@@ -257,19 +258,10 @@ class TestStart:
         assert f"Looking for what an earlier try may have started since {since}" in capsys.readouterr().out
 
     def test_a_connection_that_airflow_does_not_have_at_first(
-        self, tenant: Emulator, endless: str, monkeypatch: pytest.MonkeyPatch
+        self, tenant: Emulator, endless: str, lose_connection: Callable[[], None]
     ) -> None:
-        """Airflow says so too while its API server restarts."""
-        monkeypatch.setattr(hooks, "CONNECTION_RETRY_SECONDS", 0.01)
-        monkeypatch.delenv(CONNECTION)
-        asked = threading.Event()
-        monkeypatch.setattr(
-            hooks.time,
-            "sleep",
-            lambda _: (monkeypatch.setenv(CONNECTION, tenant.connection_uri), asked.set()),
-        )
+        lose_connection()
         assert [run(wait_for_completion=False)] == started(tenant)
-        assert asked.is_set()
 
     @pytest.mark.parametrize("source", [{"source_id": SOURCE}, {"source_name": "active directory"}])
     def test_credentials_that_were_rotated_before(
@@ -499,14 +491,11 @@ class TestGoesOn:
         assert started(tenant) == [task_id]
 
     def test_a_connection_that_airflow_does_not_have_at_first(
-        self, tenant: Emulator, endless: str, monkeypatch: pytest.MonkeyPatch
+        self, tenant: Emulator, endless: str, lose_connection: Callable[[], None]
     ) -> None:
-        event, given = self.seen(tenant, "SUCCESS")
+        _, given = self.seen(tenant, "SUCCESS")
         event = {"version": ARGUMENTS_VERSION, "again": "it has to"}
-        monkeypatch.delenv(CONNECTION)
-        monkeypatch.setattr(
-            hooks.time, "sleep", lambda _: monkeypatch.setenv(CONNECTION, tenant.connection_uri)
-        )
+        lose_connection()
         status = operator("deferrable").execute_complete(Task().context(), event, **given)
         assert status["completionStatus"] == "SUCCESS"
 
