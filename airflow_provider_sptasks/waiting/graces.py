@@ -1,4 +1,4 @@
-"""For how long a wait bears what usually passes, unless somebody says otherwise."""
+"""For how long a wait bears what usually passes, unless its caller says otherwise."""
 
 from __future__ import annotations
 
