@@ -28,6 +28,7 @@ TESTS = (
     "tests/hooks",
     "tests/test_completions.py",
     "tests/test_from_trigger.py",
+    "tests/test_links.py",
 )
 EQUIVALENT = Path(__file__).parent / "equivalent.json"
 SURVIVORS = ROOT / ".mutants" / "survivors.json"

@@ -61,6 +61,12 @@ def test_a_worker_links_to_the_source(tenant: Emulator, monkeypatch: pytest.Monk
         assert link(gate) == f"https://identity.acme.example{PAGE}{task.source_id}"
 
 
+def test_no_connection_is_read_for_a_link_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow asks for it at every end, also where the connection is what was missing."""
+    monkeypatch.delenv(CONNECTION, raising=False)
+    assert link(SailPointTaskSensor(task_id="gate", task_status_id="abc")) == ""
+
+
 def test_of_several_it_links_to_the_one_that_failed(tenant: Emulator) -> None:
     good = tenant.add_task(source="HR", launched=-60, duration=1)
     bad = tenant.add_task(source="AD", launched=-60, duration=1, outcome="ERROR")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,11 @@ def test_equivalent_mutants_are_still_drawn() -> None:
         source = Source(ROOT, path)
         numbers = [number for line in source.by_line().values() for number in line]
         assert (path, removed, added) in {source.mutant(number).key for number in numbers}
+
+
+def test_each_equivalent_mutant_has_its_reason() -> None:
+    from mutants.__main__ import EQUIVALENT
+
+    for each in json.loads(EQUIVALENT.read_text(encoding="utf-8")):
+        assert set(each) == {"path", "removed", "added", "reason"}
+        assert len(each["reason"].split()) > 3, "why no user can see the difference"

@@ -13,10 +13,9 @@ from airflow_provider_sptasks.cli.codes import ExitCode
 from airflow_provider_sptasks.cli.printing import note
 from airflow_provider_sptasks.cli.tasks import print_tasks
 from airflow_provider_sptasks.client.kinds import CompletionStatus
-from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.stopping import StopFlag
 from airflow_provider_sptasks.operators._interruptible import StoppableConnection
-from airflow_provider_sptasks.waiting.driver import Driver
+from airflow_provider_sptasks.waiting.driver import Driver, poll_retry
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.verdict import Verdict, failure
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from airflow_provider_sptasks.waiting.driver import Connection
     from airflow_provider_sptasks.waiting.events import Wait
 
-# A poll that fails is tried again for that long, and that often, before the next one is due.
-POLL_TIMEOUT_SECONDS, POLL_ATTEMPTS = 60.0, 4
 DEFAULT_ACCEPTED = ("SUCCESS", "WARNING")
 
 
@@ -78,8 +75,7 @@ class Polling:
         :return: the verdict, and whether the first poll came to it
         :raises TimeoutError: the time has come
         """
-        timeout = min(max(self._interval, 1.0), POLL_TIMEOUT_SECONDS)
-        retry = RetryPolicy(deadline=timeout, max_attempts=POLL_ATTEMPTS)
+        retry = poll_retry(max(self._interval, 1.0))
         connection = StoppableConnection(self.connection, retry, self._flag)
         driver = Driver(
             connection,

@@ -82,6 +82,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
     :raises SailPointRequestError: the tenant refuses a request, or a rendered argument is invalid
     :raises SailPointClearError: more tasks match than ``max_tasks``; or some could not be cleared, after all
         of them were tried; or transient errors lasted for 5 minutes; or the task was stopped
+    :raises AirflowNotFoundException: Airflow has had no such connection for 15 seconds. This is retried
     """
 
     template_fields: Sequence[str] = (
@@ -111,8 +112,13 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        given = (task_status_id, source_id, unique_name, older_than, stuck_factor)
-        selectors = dict(zip(SELECTORS, given, strict=True))
+        selectors = {
+            "task_status_id": task_status_id,
+            "source_id": source_id,
+            "unique_name": unique_name,
+            "older_than": older_than,
+            "stuck_factor": stuck_factor,
+        }
         self._given = [name for name, value in selectors.items() if value is not NOT_GIVEN]
         self.task_status_id = None if task_status_id is NOT_GIVEN else task_status_id
         self.source_id = None if source_id is NOT_GIVEN else source_id
@@ -202,7 +208,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         """Do the work in a thread, so that a kill need not wait for the tenant; log what it reports."""
         reported: queue.SimpleQueue[ClearResult] = queue.SimpleQueue()
         results: list[ClearResult] = []
-        pool = ThreadPoolExecutor(1, thread_name_prefix="sailpoint-operator")
+        pool = ThreadPoolExecutor(thread_name_prefix="sailpoint-operator")
         future = pool.submit(work, reported.put)
         last_answers_until: float | None = None
         try:
@@ -225,7 +231,7 @@ class SailPointClearPendingTasksOperator(BaseOperator):
             raise kind(f"No task was cleared. {error}") from error
         finally:
             stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False)
         return results
 
     def _log_result(self, result: ClearResult) -> None:

@@ -52,7 +52,7 @@ class Interruptible:
         :return: what it returns
         :raises StoppedError: it was stopped before
         """
-        pool = ThreadPoolExecutor(1, thread_name_prefix="sailpoint-operator")
+        pool = ThreadPoolExecutor(thread_name_prefix="sailpoint-operator")
         future = pool.submit(contextvars.copy_context().run, work)
         future.add_done_callback(self._woken.put)
         try:
@@ -63,7 +63,7 @@ class Interruptible:
             return future.result()
         finally:
             self.event.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False)
 
 
 class StoppableConnection:

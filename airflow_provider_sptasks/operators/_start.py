@@ -139,7 +139,7 @@ class SailPointStartAggregationOperator(BaseOperator):
         if_running: str = "wait",
         wait_for_completion: bool = True,
         accepted_statuses: str | Iterable[str] | None = ("SUCCESS", "WARNING"),
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool = conf.getboolean("operators", "default_deferrable"),
         end_from_trigger: bool = True,
         poke_interval: float | timedelta = 60.0,
         timeout: float | timedelta = timedelta(days=7),

@@ -119,7 +119,7 @@ class StartRun(WorkerRun):
         if not operator.wait_for_completion:
             return outcome.task_status_id
         wait = self._wait_for(outcome.task_status_id, operator.accepted)
-        return self._finish(wait, has_worked=outcome.task is not None)
+        return self._finish(wait, own=outcome.is_own, has_worked=outcome.task is not None)
 
     def _find_source(self) -> str:
         if self.operator.source_name is None:
@@ -174,9 +174,8 @@ class StartRun(WorkerRun):
         except UnknownTaskError:
             return False
 
-    def _finish(self, wait: TaskWait, *, has_worked: bool) -> Any:
+    def _finish(self, wait: TaskWait, *, own: bool, has_worked: bool) -> Any:
         """Wait for what was started, and conclude."""
-        own = self._outcome is not None and self._outcome.is_own
 
         def defer() -> NoReturn:
             kwargs = {"wait": wait.to_json(), "own": own}
@@ -217,7 +216,7 @@ class StartRun(WorkerRun):
         wait = TaskWait.parse(**given)
         self._outcome = Outcome(StartResult.FOUND, wait.task_status_ids[0], is_own=own)
         self.operator.hook.connect()
-        return self._finish(wait, has_worked=False)
+        return self._finish(wait, own=own, has_worked=False)
 
     def _conclude(self, wait: TaskWait, verdict: Verdict) -> Any:
         if verdict.refused:
@@ -249,7 +248,6 @@ class StartRun(WorkerRun):
             poke_interval=self._interval,
             end_from_trigger=end_from_trigger,
             do_xcom_push=self.operator.do_xcom_push,
-            starts_here=False,
             version=ARGUMENTS_VERSION,
         )
         self.operator.defer(

@@ -15,7 +15,7 @@ from airflow_provider_sptasks.client.stopping import StoppedError
 from airflow_provider_sptasks.exceptions import SailPointStartError, failed_by
 from airflow_provider_sptasks.operators._interruptible import Interruptible, StoppableConnection
 from airflow_provider_sptasks.operators._start_messages import airflow_error
-from airflow_provider_sptasks.waiting.driver import Driver
+from airflow_provider_sptasks.waiting.driver import Driver, poll_retry
 from airflow_provider_sptasks.waiting.errors import WaitError
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.tasks import TaskWait
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from airflow_provider_sptasks.operators._start import SailPointStartAggregationOperator
 
 T = TypeVar("T")
-
-# A poll that fails is tried again for that long, and that often, before the next one is due.
-POLL_TIMEOUT_SECONDS, POLL_ATTEMPTS = 60.0, 4
 
 
 class WorkerRun:
@@ -106,10 +103,18 @@ class WorkerRun:
         :param why: for the error
         :raises TimeoutError: the time has come
         """
-        left = self.seconds_left
-        if left <= 0:
+        self.check_time(why)
+        self.work.flag.sleep(min(seconds, self.seconds_left))
+
+    def check_time(self, why: str) -> None:
+        """
+        Go on, unless the time has come.
+
+        :param why: for the error
+        :raises TimeoutError: the time has come
+        """
+        if self.seconds_left <= 0:
             raise TimeoutError(why)
-        self.work.flag.sleep(min(seconds, left))
 
     def poll(
         self,
@@ -129,9 +134,8 @@ class WorkerRun:
         :return: the verdict, and whether the first poll came to it
         :raises TimeoutError: the time has come
         """
-        timeout = min(self._interval, POLL_TIMEOUT_SECONDS)
         driver = Driver(
-            self.connection(RetryPolicy(deadline=timeout, max_attempts=POLL_ATTEMPTS)),
+            self.connection(poll_retry(self._interval)),
             wait,
             progress,
             seconds_left=lambda: self.seconds_left,
@@ -148,8 +152,9 @@ class WorkerRun:
             is_first = False
             seen = wait.statuses(driver.answers)
             name = f"{title(seen[0])} (task {seen[0].id})" if seen else f"task {wait.task_status_ids[0]}"
-            if self.seconds_left <= 0:
-                raise TimeoutError(f"{name} has not ended")
+            why = f"{name} has not ended"
             if self.operator.deferrable:
+                # A deferral without time left would have no timeout at all.
+                self.check_time(why)
                 defer()
-            self.sleep(self._interval, f"{name} has not ended")
+            self.sleep(self._interval, why)

@@ -22,7 +22,7 @@ from airflow_provider_sptasks.client.errors import SailPointError
 from airflow_provider_sptasks.exceptions import SailPointTaskFailedError, failed_by
 from airflow_provider_sptasks.from_trigger import airflow_can, too_many, why_not_end, why_not_start
 from airflow_provider_sptasks.links import SailPointAggregationLink
-from airflow_provider_sptasks.waiting.driver import Driver
+from airflow_provider_sptasks.waiting.driver import Driver, poll_retry
 from airflow_provider_sptasks.waiting.errors import WaitError
 from airflow_provider_sptasks.waiting.events import (
     ARGUMENTS_VERSION,
@@ -39,11 +39,6 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
-
-# A poll that fails is tried again for at most this long before the sensor goes on with its own rhythm.
-POLL_TIMEOUT_SECONDS = 60.0
-# The sensor comes back by itself, so a poll need not be tried more often.
-POLL_ATTEMPTS = 4
 
 
 class SailPointSensor(BaseSensorOperator):
@@ -111,11 +106,9 @@ class SailPointSensor(BaseSensorOperator):
     @cached_property
     def hook(self) -> SailPointHook:
         """The hook, made when it is first used."""
-        from airflow_provider_sptasks.client.retry import RetryPolicy
         from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 
-        deadline = min(self.poke_interval, self.timeout, POLL_TIMEOUT_SECONDS)
-        retry = RetryPolicy(deadline=deadline, max_attempts=POLL_ATTEMPTS)
+        retry = poll_retry(min(self.poke_interval, self.timeout))
         return SailPointHook(self.sailpoint_conn_id, self.api_version, retry=retry)
 
     @property
@@ -156,7 +149,7 @@ class SailPointSensor(BaseSensorOperator):
             raise AirflowSkipException(message) if self.soft_fail else AirflowSensorTimeout(message)
         timeout = timedelta(seconds=left)
         return self.defer(
-            trigger=self._trigger(),
+            trigger=self._trigger(self._begun(context).wait),
             method_name="execute_complete",
             kwargs={"ends_at": (datetime.now(UTC) + timeout).isoformat()},
             timeout=timeout,
@@ -206,19 +199,24 @@ class SailPointSensor(BaseSensorOperator):
         :raises AirflowSkipException: Airflow has no such connection, with ``soft_fail``
         """
         try:
-            if self._driver is None:
-                self._driver = self._begin(context)
-            verdict = self._driver.poll()
+            driver = self._begun(context)
+            verdict = driver.poll()
         except AirflowNotFoundException as error:
             if self.soft_fail:
                 raise AirflowSkipException(f"Skipping: soft_fail is set. {error}") from None
             raise
         except (WaitError, SailPointError, ValueError) as error:
             self._fail(failed_by(error))
-        self._linked_source = self._driver.source_id or self._linked_source
+        self._linked_source = driver.source_id or self._linked_source
         if verdict is None:
             return PokeReturnValue(is_done=False)
-        return self._conclude(self._driver.wait, verdict)
+        return self._conclude(driver.wait, verdict)
+
+    def _begun(self, context: Context) -> Driver:
+        """Return what polls, begun with the first poll."""
+        if self._driver is None:
+            self._driver = self._begin(context)
+        return self._driver
 
     def _begin(self, context: Context) -> Driver:
         first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
@@ -257,15 +255,15 @@ class SailPointSensor(BaseSensorOperator):
     def _seconds_left(self) -> float:
         return self.timeout if self._ends_at is None else self._ends_at - time.monotonic()
 
-    def _trigger(self) -> BaseTrigger:
+    def _trigger(self, wait: Wait) -> BaseTrigger:
         from airflow.providers.common.compat.module_loading import import_string
 
         ends = self._end_from_trigger and airflow_can() and why_not_end(self) is None
-        own = self._literals() if self._driver is None else self._driver.wait.to_json()
-        trigger: BaseTrigger = import_string(self.trigger_class)(**own, **self._shared_arguments(ends))
+        shared = self._shared_arguments(ends, starts_here=False)
+        trigger: BaseTrigger = import_string(self.trigger_class)(**wait.to_json(), **shared)
         return trigger
 
-    def _shared_arguments(self, end_from_trigger: bool, starts_here: bool = False) -> dict[str, Any]:
+    def _shared_arguments(self, end_from_trigger: bool, *, starts_here: bool) -> dict[str, Any]:
         return {
             "sailpoint_conn_id": self.sailpoint_conn_id,
             "api_version": self.api_version,

@@ -26,7 +26,7 @@ from airflow_provider_sptasks.waiting.tasks import EMPTY, TaskWait
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
 
-DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
+DEFERRABLE = conf.getboolean("operators", "default_deferrable")
 # Since the start of the data interval; in the day before the run where there is none.
 LAUNCHED_AFTER = (
     "{{ data_interval_start if data_interval_start is defined and data_interval_start"

@@ -20,7 +20,11 @@ from airflow_provider_sptasks.waiting.queries import (
 from airflow_provider_sptasks.waiting.verdict import Verdict
 
 if TYPE_CHECKING:
+    from airflow_provider_sptasks.client.retry import RetryPolicy
     from airflow_provider_sptasks.waiting.events import Wait
+
+# A poll that fails is tried again for that long, and that often, before the next one is due.
+POLL_TIMEOUT_SECONDS, POLL_ATTEMPTS = 60.0, 4
 
 # A refusal after polls that worked may come from something on the way: it has to repeat for that long.
 REFUSAL_SECONDS, REFUSAL_RETRY_SECONDS = 120.0, 10.0
@@ -31,6 +35,17 @@ class Connection(Clients, Protocol):
 
     def reconnect(self) -> None:
         """Read the connection again before the next request."""
+
+
+def poll_retry(seconds: float) -> RetryPolicy:
+    """
+    Say how long and how often each request of a poll is tried: the next poll comes anyway.
+
+    :param seconds: until the next poll is due
+    """
+    from airflow_provider_sptasks.client.retry import RetryPolicy
+
+    return RetryPolicy(deadline=min(seconds, POLL_TIMEOUT_SECONDS), max_attempts=POLL_ATTEMPTS)
 
 
 class Driver:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_sptasks.cli import polling, session
+from airflow_provider_sptasks.cli import session
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.emulator import Emulator
 from tests.cli.conftest import Run
@@ -19,7 +19,7 @@ ACCEPTED = ("--interval", "0.1s", "--timeout", "60s", "-o", "json")
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has failed is tried again soon."""
     monkeypatch.setattr("airflow_provider_sptasks.waiting.driver.REFUSAL_RETRY_SECONDS", 0.1)
-    monkeypatch.setattr(polling, "POLL_ATTEMPTS", 2)
+    monkeypatch.setattr("airflow_provider_sptasks.waiting.driver.POLL_ATTEMPTS", 2)
     monkeypatch.setattr(session, "ClientSettings", partial(ClientSettings, timeout=2.0))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 
 import pytest
 
@@ -22,9 +23,18 @@ def test_it_works_in_a_thread_with_the_caller_s_context() -> None:
 
 def test_its_error_is_the_caller_s_and_nothing_goes_on_after_it() -> None:
     work, nothing = Interruptible(), dict[str, str]()
-    with pytest.raises(KeyError):
-        work.run(lambda: nothing["none"])
+    threads: list[threading.Thread] = []
+
+    def fail() -> str:
+        threads.append(threading.current_thread())
+        return nothing["none"]
+
+    with pytest.raises(KeyError) as held:
+        work.run(fail)
     assert work.event.is_set()
+    threads[0].join(20)
+    assert not threads[0].is_alive(), "though the error's traceback still holds what ran it"
+    assert held is not None
 
 
 def test_a_stop_waits_for_what_is_under_way_a_moment_only() -> None:
@@ -47,6 +57,7 @@ def test_the_last_answer_comes_before_the_stop_is_reported() -> None:
     def slow() -> None:
         work.stop()
         work.wake()
+        time.sleep(0.1)
         answers.append("answer")
 
     with pytest.raises(StoppedError):

@@ -96,6 +96,7 @@ def test_without_a_store_it_lasts_as_long_as_the_try() -> None:
         (3, 2, 2, True),
         (1, 0, 0, False),
         (1, None, 0, False),
+        (2, None, 0, True),
         # Cleared after the second try: Airflow grants as many retries again.
         (3, 4, 2, False),
         (4, 4, 2, True),
