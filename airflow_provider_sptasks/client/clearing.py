@@ -28,7 +28,7 @@ from airflow_provider_sptasks.client.tasks import clear_operations
 if TYPE_CHECKING:
     from airflow_provider_sptasks.client.client import TaskStatusClient
 
-__all__ = ["ClearOutcome", "ClearResult", "Clearing", "OneClearing", "StoppedError", "stoppable"]
+__all__ = ["ClearOutcome", "ClearResult", "Clearing", "OneClearing", "StoppedError"]
 
 # A task is patched at most this many seconds after it was seen to be pending.
 FRESHNESS = 5.0
@@ -68,16 +68,6 @@ class ClearResult:
     outcome: ClearOutcome
     status: TaskStatus | None = None
     error: str | None = None
-
-
-def stoppable(client: TaskStatusClient, stop: threading.Event) -> TaskStatusClient:
-    """
-    Return a client that sends nothing, and waits for nothing, after an event is set.
-
-    :param client: what to make it of
-    :param stop: the event
-    """
-    return client.with_stop(stop)
 
 
 class OneClearing:
@@ -154,7 +144,7 @@ class Clearing:
     ) -> None:
         self._completion_status = completion_status
         self._note = note
-        self._retry = stoppable(client, stop).retry
+        self._retry = client.with_stop(stop).retry
         self._client = client.with_retry(replace(self._retry, max_attempts=1))
         self._pacer = client.transport.pacer
         self._sent: dict[str, datetime] = {}

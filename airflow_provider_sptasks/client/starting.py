@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from airflow_provider_sptasks.client.clearing import stoppable
 from airflow_provider_sptasks.client.clock import clock_lead
 from airflow_provider_sptasks.client.errors import (
     AggregationRunningError,
@@ -104,7 +103,7 @@ class Starter:
         stop: threading.Event,
         note: Callable[[Intent | None], object],
     ) -> None:
-        self._client = stoppable(client, stop)
+        self._client = client.with_stop(stop)
         self._sources = sources
         self._source_id = source_id
         self._kind = kind

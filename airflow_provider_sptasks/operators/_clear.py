@@ -266,10 +266,10 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         stop: threading.Event,
         note: Note,
     ) -> None:
-        from airflow_provider_sptasks.client.clearing import Clearing, ClearOutcome, ClearResult, stoppable
+        from airflow_provider_sptasks.client.clearing import Clearing, ClearOutcome, ClearResult
         from airflow_provider_sptasks.client.selecting import select
 
-        selected = select(stoppable(client, stop), selectors)
+        selected = select(client.with_stop(stop), selectors)
         self._ages = selected.ages
         if selectors.by_age and (difference := client.transport.clock.difference):
             self.log.warning(
