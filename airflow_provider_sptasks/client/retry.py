@@ -80,7 +80,7 @@ class RetryPolicy:
             before_sleep=lambda state: _log_retry(state, what),
             reraise=True,
         )
-        return retrying(lambda: _lean(attempt))
+        return retrying(_lean, attempt)
 
 
 class _AtLeastAsAsked(wait_base):
