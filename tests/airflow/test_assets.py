@@ -31,6 +31,8 @@ from tests.compat import AIRFLOW_3_3
 log = logging.getLogger(__name__)
 
 DAGS = Path(__file__).parent / "watchers"
+# The first one watches a source that isn't there, before there are others.
+FRESH = ["fresh_nothing", "fresh", "fresh_accounts"]
 COMPLETIONS = int(os.environ.get("WATCHED_COMPLETIONS", "60"))
 KILLS = int(os.environ.get("TRIGGERER_KILLS", "1"))
 PER_SECOND = 5.0
@@ -97,12 +99,13 @@ def watching(
     url = postgresql.create("watching", template=database)
     with Airflow(tmp_path_factory.mktemp("watching"), DAGS, environment, database=url) as airflow:
         airflow.start()
-        airflow.wait_until_ready(["fresh", "fresh_accounts", "poisoned", "poisoned_events"], PATIENCE)
+        airflow.wait_until_ready([*FRESH, "poisoned", "poisoned_events"], PATIENCE)
         connect(airflow, "watched", watched)
         # From the next time on that Airflow reads their file, the assets have watchers.
-        for dag_id in ("fresh", "fresh_accounts"):
-            airflow.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
         airflow.start_triggerer()
+        for dag_id in FRESH:
+            airflow.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+            _until(lambda: _asked_for_nothing(watched), "the watcher of an unknown source asks nothing")
         yield airflow
 
 
@@ -154,6 +157,10 @@ def story(watching: Airflow, watched: Emulator) -> Story:
     time.sleep(5)  # what comes again would have come by now
     assert have_come()
     return story
+
+
+def _asked_for_nothing(tenant: Emulator) -> bool:
+    return any("No such source" in each.query.get("filters", "") for each in tenant.requests)
 
 
 def _complete(tenant: Emulator, running: list[str], number: int) -> set[str]:
@@ -209,6 +216,15 @@ def test_every_completion_is_in_an_event(story: Story, asset: str) -> None:
 
 def test_no_event_for_what_had_completed_before(story: Story) -> None:
     assert not any(story.old & story.times(asset).keys() for asset in story.events)
+
+
+def test_a_watcher_of_an_unknown_source_silences_no_other(
+    story: Story, watching: Airflow, watched: Emulator
+) -> None:
+    """FAULTS S7: it was there before the others, all of whose completions came."""
+    assert _asked_for_nothing(watched)
+    assert all(story.times(asset) for asset in story.completed)
+    assert _events(watching, _asset(watching, "nothing")) == []
 
 
 def test_watchers_keep_to_a_poll_a_second(story: Story, watched: Emulator) -> None:

@@ -8,8 +8,17 @@ from airflow.sdk import DAG, Asset, task
 
 from airflow_provider_sptasks.assets import aggregation_completed, completed_aggregations
 
+nothing = aggregation_completed(source_name="No such source", sailpoint_conn_id="watched", poke_interval=1)
 every = aggregation_completed("*", kind="any", sailpoint_conn_id="watched", poke_interval=1)
 accounts = aggregation_completed("*", sailpoint_conn_id="watched", poke_interval=1)
+
+with DAG(dag_id="fresh_nothing", schedule=[Asset("nothing", watchers=[nothing])], max_active_runs=1):
+
+    @task
+    def never() -> None:
+        """No aggregation of that source completes."""
+
+    never()
 
 with DAG(dag_id="fresh", schedule=[Asset("every", watchers=[every])], max_active_runs=1):
 
