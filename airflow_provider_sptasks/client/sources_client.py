@@ -12,11 +12,10 @@ from airflow_provider_sptasks.client.base_client import BaseClient
 from airflow_provider_sptasks.client.chunks import ChunkSize, send_in_chunks
 from airflow_provider_sptasks.client.entries import Page, PassedOver
 from airflow_provider_sptasks.client.errors import (
-    APIError,
+    ForbiddenError,
     NotFoundError,
     SourceNotFoundError,
     SourceNotUniqueError,
-    UnauthorizedError,
 )
 from airflow_provider_sptasks.client.http import Request
 from airflow_provider_sptasks.client.ids import check_id, check_ids
@@ -109,9 +108,10 @@ class SourcesClient(BaseClient):
         """
         Return which sources the tenant doesn't know, in as few requests as possible (``GET /sources``).
 
-        Where the credentials may not read sources, none is said to be unknown.
+        Where the credentials may not read sources (403), none is said to be unknown.
 
         :param source_ids: SailPoint's ids of the sources
+        :raises BadRequestError: the tenant refuses a request, perhaps for one of the ids only
         :raises ValueError: an id can't be one
         """
         wanted = {each.casefold(): each for each in (check_id(each, "source_id") for each in source_ids)}
@@ -123,9 +123,7 @@ class SourcesClient(BaseClient):
 
         try:
             send_in_chunks(list(wanted.values()), self._max_ids, send)
-        except APIError as error:
-            if error.retryable or isinstance(error, UnauthorizedError):
-                raise
+        except ForbiddenError:
             return set()
         return {each for folded, each in wanted.items() if folded not in known}
 

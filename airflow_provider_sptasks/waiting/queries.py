@@ -14,7 +14,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from airflow_provider_sptasks.client.durations import Aggregated, aggregated_by
-from airflow_provider_sptasks.client.errors import NotFoundError, SourceNotFoundError, SourceNotUniqueError
+from airflow_provider_sptasks.client.errors import (
+    BadRequestError,
+    NotFoundError,
+    SourceNotFoundError,
+    SourceNotUniqueError,
+)
 from airflow_provider_sptasks.client.launches import AggregationQuery
 
 if TYPE_CHECKING:
@@ -211,6 +216,8 @@ def ask_all(clients: Clients, queries: Iterable[Query]) -> Answers:
     """
     Ask queries of any types, those of a type together.
 
+    What the tenant refuses (400) is asked in halves, as the poller does, until what causes it stands alone.
+
     :param clients: what to ask with
     :param queries: the queries
     :raises SailPointError: one of them can't be answered
@@ -219,7 +226,9 @@ def ask_all(clients: Clients, queries: Iterable[Query]) -> Answers:
     for query in queries:
         by_type.setdefault(type(query), []).append(query)
     return {
-        query: answer for kind, same in by_type.items() for query, answer in kind.ask(clients, same).items()
+        query: answer
+        for kind, same in by_type.items()
+        for query, answer in _ask_in_halves(kind, clients, same).items()
     }
 
 
@@ -239,6 +248,19 @@ def ask_usual_durations(clients: Clients, statuses: Iterable[TaskStatus]) -> Map
     client = clients.client
     once = client.with_retry(replace(client.retry, deadline=0.0, max_attempts=1))
     return read_usual_durations(once, wanted, max_pages=MAX_HISTORY_PAGES)
+
+
+def _ask_in_halves(kind: type[Query], clients: Clients, queries: Sequence[Query]) -> Mapping[Query, Any]:
+    try:
+        return kind.ask(clients, queries)
+    except BadRequestError:
+        if len(queries) == 1:
+            raise
+    middle = len(queries) // 2
+    halves = queries[:middle], queries[middle:]
+    return {
+        query: answer for half in halves for query, answer in _ask_in_halves(kind, clients, half).items()
+    }
 
 
 def _looked_up(clients: Clients, task_status_id: str) -> TaskStatus | None:

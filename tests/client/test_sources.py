@@ -27,6 +27,7 @@ from airflow_provider_sptasks.client import (
 from airflow_provider_sptasks.client.errors import (
     AggregationRunningError,
     AmbiguousError,
+    APIError,
     BadRequestError,
     ForbiddenError,
     NotFoundError,
@@ -145,6 +146,21 @@ class TestFinding:
 
 
 class TestFindingWhatIsOdd:
+    def test_none_is_unknown_where_one_may_not_ask(self, sources: SourcesClient, emulator: Emulator) -> None:
+        emulator.fail(403)
+        assert sources.unknown([AD]) == set()
+
+    @pytest.mark.parametrize("status", [400, 401, 404, 500])
+    def test_what_is_not_answered_says_nothing_of_sources(
+        self, sources: SourcesClient, emulator: Emulator, status: int
+    ) -> None:
+        emulator.add_source("HR", HR)
+        emulator.fail(status, path="/sources/v1")
+        with pytest.raises(APIError, match=f"answered with {status}"):
+            sources.unknown([HR, AD])
+        emulator.clear_faults()
+        assert sources.unknown([HR, AD]) == {AD}
+
     def test_a_filter_that_is_not_heeded(self, sources: SourcesClient, emulator: Emulator) -> None:
         body = f'[{{"id": "{HR}", "name": "HR"}}, {{"name": "no id"}}, {{"id": "{AD}", "name": "AD"}}]'
         emulator.fail(200, body=body)

@@ -238,6 +238,13 @@ class TestSituations:
         with pytest.raises(SailPointRequestError, match="answered with 403"):
             run(mode, lambda: sensor(mode))
 
+    def test_a_refused_batch_hides_no_unknown_source(
+        self, tenant: Emulator, ad: Callable[..., str], mode: str
+    ) -> None:
+        tenant.fail(400, path="/sources/v1", times=1)
+        with pytest.raises(SailPointSourceNotFoundError, match=f"no source with the id {'f' * 32}"):
+            run(mode, lambda: sensor(mode, source_id=[AD, "f" * 32]))
+
     @pytest.mark.parametrize("version", ["beta", "v2024", "v2025", "v2026", "v1"])
     def test_every_version(self, tenant: Emulator, ad: Callable[..., str], mode: str, version: str) -> None:
         task = ad(-0.2, lasts=None)
@@ -261,6 +268,14 @@ def test_unknown_sources_are_looked_for_once(tenant: Emulator, ad: Callable[...,
     for _ in range(3):
         assert not gate.poke(context())
     assert sum(request.path == "/sources/v1" for request in tenant.requests) == 1
+
+
+def test_a_source_that_is_refused_is_asked_for_by_itself(tenant: Emulator, ad: Callable[..., str]) -> None:
+    culprit = "e" * 32
+    tenant.fail(400, path="/sources/v1", query=f"*{culprit}*")
+    with pytest.raises(SailPointRequestError, match="answered with 400"):
+        sensor(source_id=[AD, culprit]).poke(context())
+    assert tenant.requests[-1].query["filters"] == f'id in ("{culprit}")'
 
 
 def test_a_sensor_that_defers_asks_once(tenant: Emulator, ad: Callable[..., str]) -> None:

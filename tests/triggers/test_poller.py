@@ -465,6 +465,25 @@ class TestFailures:
 
         run(main)
 
+    def test_a_culprit_hides_no_unknown_source(self, tenant: Emulator) -> None:
+        """FAULTS S3: a batch that is refused says nothing about the sources in it."""
+        known = [tenant.add_source(f"Source {number}").id for number in range(20)]
+        unknown, culprit = "f" * 32, "e" * 32
+
+        async def main(triggerer: Triggerer) -> None:
+            await (await triggerer.watch(KnownSource(known[0]))).all()
+            tenant.fail(400, path="/sources/v1", query=f"*{culprit}*")
+            every = (*known, culprit, unknown)
+            watchers = {each: await triggerer.watch(KnownSource(each)) for each in every}
+            for each in (*known, unknown):
+                answers = await watchers[each].all()
+                assert answers == {KnownSource(each): each != unknown}
+            assert watchers[culprit].answers == {}
+            tenant.clear_faults()
+            assert await watchers[culprit].all() == {KnownSource(culprit): False}
+
+        run(main)
+
     def test_a_refusal_at_first_ends_all_that_it_concerns(self, tenant: Emulator) -> None:
         queries = [TaskQuery(tenant.add_task(duration=None).id) for _ in range(3)]
         tenant.fail(403, path="/task-status/v1")
