@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache
 from typing import Final
@@ -85,63 +83,6 @@ def check_choice(value: object, name: str, choices: Sequence[str]) -> str:
             f"{name} {value!r} is unknown. Use one of {', '.join(choices)}. It can't be a template."
         )
     return str(value)
-
-
-def duration(value: object, name: str) -> timedelta:
-    """
-    Read an argument that is a length of time: seconds, or a ``timedelta``.
-
-    :raises ValueError: it is neither, or negative
-    """
-    if isinstance(value, timedelta):
-        length = value
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        length = timedelta(seconds=value)
-    else:
-        raise ValueError(f"{name} {value!r} is neither seconds nor a timedelta.")
-    if length < timedelta(0):
-        raise ValueError(f"{name} {value!r} is negative. Give seconds, or a timedelta, from 0 on.")
-    return length
-
-
-def check_factor(value: object, name: str) -> float:
-    """
-    Refuse what is no number from 1 on.
-
-    :param value: what should be one
-    :param name: the argument, for the error
-    :raises ValueError: it is something else
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value < math.inf:
-        raise ValueError(f"{name} must be a number from 1 on, got {value!r:.80}.")
-    return float(value)
-
-
-def aware_datetime(value: object, name: str) -> datetime:
-    """
-    Read an argument that is a point in time: an aware ``datetime``, or ISO 8601 with a time zone.
-
-    :raises ValueError: it is neither
-    """
-    try:
-        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
-    except ValueError:
-        moment = None
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise ValueError(
-            f"{name} must be an aware datetime, or ISO 8601 with a time zone such as 2026-03-01T06:00:00Z, "
-            f"got {value!r:.80}."
-        )
-    return moment
-
-
-def optional_datetime(value: object, name: str) -> datetime | None:
-    """
-    Read a point in time that may be missing.
-
-    :raises ValueError: it is something else
-    """
-    return None if value is None else aware_datetime(value, name)
 
 
 def completion_statuses(names: object) -> frozenset[CompletionStatus] | None:

@@ -22,6 +22,7 @@ from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.kinds import ANY_KIND
 from airflow_provider_sptasks.client.models import TaskKind, TaskStatusDict
 from airflow_provider_sptasks.completions import AGGREGATIONS
+from airflow_provider_sptasks.times import show
 from airflow_provider_sptasks.triggers.completions import (
     ARGUMENTS_VERSION,
     EVERY_SOURCE,
@@ -151,7 +152,7 @@ def _literal(text: str, name: str) -> str:
 def _seconds(interval: float | timedelta) -> float:
     seconds = interval.total_seconds() if isinstance(interval, timedelta) else interval
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 1 <= seconds <= 86_400:
-        raise ValueError(f"poke_interval {interval!r} is out of range. Give seconds, 1 to a day (86400).")
+        raise ValueError(f"poke_interval {show(interval)} is out of range. Give seconds, 1 to a day (86400).")
     return float(seconds)
 
 

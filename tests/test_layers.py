@@ -57,7 +57,7 @@ LAYERS = [
     ["client.selecting"],
     ["client"],
     # what Airflow's side shares: arguments, waits, and reading completions
-    ["arguments"],
+    ["arguments", "times"],
     ["completions", "from_trigger"],
     ["waiting"],
     ["waiting.errors", "waiting.graces"],

@@ -7,9 +7,10 @@ import re
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 
+from airflow_provider_sptasks.times import MAX_SECONDS
+
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
-MAX_SECONDS = 10 * 365 * 86_400.0
 
 
 def duration(text: str) -> timedelta:

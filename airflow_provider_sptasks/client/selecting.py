@@ -137,7 +137,7 @@ def _keep_stuck(client: TaskStatusClient, selected: Selected, factor: float, now
         what = aggregated_by(task)
         age = Age(now - (task.launched or task.created or now), None if what is None else usual.get(what))
         selected.ages[task.id] = age
-        if age.usual is not None and age.running > age.usual * factor:
+        if age.usual is not None and age.running.total_seconds() > age.usual.total_seconds() * factor:
             selected.tasks.append(task)
         else:
             selected.passed_over.append((task, _why_not_stuck(what, age, factor)))

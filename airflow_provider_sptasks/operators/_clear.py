@@ -20,7 +20,6 @@ from airflow_provider_sptasks.arguments import (
     NotGiven,
     check_api_version,
     check_clearing_status,
-    check_factor,
     check_flag,
     check_literals,
     check_text,
@@ -29,6 +28,7 @@ from airflow_provider_sptasks.arguments import (
 from airflow_provider_sptasks.client.errors import SailPointError
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.exceptions import SailPointClearError, SailPointRequestError
+from airflow_provider_sptasks.times import check_factor, duration, show
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -150,10 +150,10 @@ class SailPointClearPendingTasksOperator(BaseOperator):
         check_flag(self.allow_success, "allow_success")
         check_api_version(self.api_version)
         check_literals(self.completion_status, "completion_status", self._check_completion_status)
-        if self.older_than is not None and (
-            not isinstance(self.older_than, timedelta) or self.older_than <= timedelta(0)
-        ):
-            raise ValueError(f"older_than {self.older_than!r} is not a timedelta above 0.")
+        if self.older_than is not None:
+            if not isinstance(self.older_than, timedelta) or self.older_than <= timedelta(0):
+                raise ValueError(f"older_than {show(self.older_than)} is not a timedelta above 0.")
+            duration(self.older_than, "older_than")
         if self.stuck_factor is not None:
             check_factor(self.stuck_factor, "stuck_factor")
         if isinstance(self.max_tasks, bool) or not isinstance(self.max_tasks, int) or self.max_tasks < 1:

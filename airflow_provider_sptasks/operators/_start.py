@@ -21,13 +21,13 @@ from airflow_provider_sptasks.arguments import (
     check_name,
     check_text,
     completion_statuses,
-    duration,
     texts,
 )
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import STARTABLE_KINDS, TaskKind
 from airflow_provider_sptasks.client.start_options import StartOptions, check_start
 from airflow_provider_sptasks.links import SailPointAggregationLink
+from airflow_provider_sptasks.times import duration
 
 try:
     from airflow.sdk.exceptions import TaskDeferralTimeout

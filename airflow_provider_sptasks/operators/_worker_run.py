@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
-from airflow_provider_sptasks.arguments import duration
 from airflow_provider_sptasks.client.errors import AmbiguousError, SailPointError, UnauthorizedError
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.stopping import StoppedError
 from airflow_provider_sptasks.exceptions import SailPointStartError, failed_by
 from airflow_provider_sptasks.operators._interruptible import Interruptible, StoppableConnection
 from airflow_provider_sptasks.operators._start_messages import airflow_error
+from airflow_provider_sptasks.times import duration
 from airflow_provider_sptasks.waiting.driver import Driver, poll_retry
 from airflow_provider_sptasks.waiting.errors import WaitError
 from airflow_provider_sptasks.waiting.progress import ProgressLogger

@@ -22,6 +22,7 @@ from airflow_provider_sptasks.client.errors import SailPointError
 from airflow_provider_sptasks.exceptions import SailPointTaskFailedError, failed_by
 from airflow_provider_sptasks.from_trigger import airflow_can, too_many, why_not_end, why_not_start
 from airflow_provider_sptasks.links import SailPointAggregationLink
+from airflow_provider_sptasks.times import check_durations
 from airflow_provider_sptasks.waiting.driver import Driver, poll_retry
 from airflow_provider_sptasks.waiting.errors import WaitError
 from airflow_provider_sptasks.waiting.events import (
@@ -68,6 +69,7 @@ class SailPointSensor(BaseSensorOperator):
         end_from_trigger: bool,
         **kwargs: Any,
     ) -> None:
+        check_durations(kwargs, ("poke_interval", "timeout", "max_wait"))
         super().__init__(**kwargs)
         self.accepted_statuses = accepted_statuses
         self.sailpoint_conn_id = sailpoint_conn_id

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_sptasks.arguments import (
-    aware_datetime,
     check_choice,
     check_literals,
     check_name,
-    duration,
     is_rendered_later,
     status_names,
 )
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.sensors._base import SailPointSensor
+from airflow_provider_sptasks.times import aware_datetime, duration
 from airflow_provider_sptasks.waiting.aggregations import IF_FAILED, KINDS, AggregationWait
 from airflow_provider_sptasks.waiting.graces import NOT_FOUND_GRACE_SECONDS, RETRY_GRACE_SECONDS
 from airflow_provider_sptasks.waiting.tasks import EMPTY, TaskWait

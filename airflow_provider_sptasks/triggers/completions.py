@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import math
 from collections.abc import AsyncIterator, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from airflow_provider_sptasks.arguments import completion_statuses
 from airflow_provider_sptasks.client.kinds import ANY_KIND
 from airflow_provider_sptasks.client.models import TaskKind
 from airflow_provider_sptasks.completions import AGGREGATIONS, Selection
+from airflow_provider_sptasks.times import MAX_SECONDS, show
 
 if TYPE_CHECKING:
     from airflow.triggers.shared_stream import SharedStreamProducer
@@ -176,9 +176,9 @@ class SailPointAggregationCompletedTrigger(BaseEventTrigger):
         every = EVERY_SOURCE in ids
         if not ids and not names:
             raise ValueError("neither source_id nor source_name is among its arguments")
-        if not math.isfinite(self.poke_interval) or self.poke_interval <= 0:
+        if not 0 < self.poke_interval <= MAX_SECONDS:
             raise ValueError(
-                f"poke_interval must be a positive number of seconds, got {self.poke_interval!r}"
+                f"poke_interval must be a positive number of seconds, got {show(self.poke_interval)}"
             )
         return Watcher(
             source_names=names,

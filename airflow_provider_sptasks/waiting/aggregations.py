@@ -8,13 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from airflow_provider_sptasks.arguments import (
-    aware_datetime,
     check_choice,
     check_name,
     completion_statuses,
     cut_list,
-    duration,
-    optional_datetime,
     status_names,
     texts,
 )
@@ -22,6 +19,7 @@ from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.kinds import ANY_KIND
 from airflow_provider_sptasks.client.launches import NewestAggregation, newest_of
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
+from airflow_provider_sptasks.times import aware_datetime, duration, optional_datetime
 from airflow_provider_sptasks.waiting.errors import UnknownSourceError
 from airflow_provider_sptasks.waiting.queries import Answers, KnownSource, Query, SourceName, SourceQuery
 from airflow_provider_sptasks.waiting.verdict import Verdict

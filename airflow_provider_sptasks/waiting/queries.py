@@ -258,9 +258,7 @@ def _ask_in_halves(kind: type[Query], clients: Clients, queries: Sequence[Query]
             raise
     middle = len(queries) // 2
     halves = queries[:middle], queries[middle:]
-    return {
-        query: answer for half in halves for query, answer in _ask_in_halves(kind, clients, half).items()
-    }
+    return {query: answer for half in halves for query, answer in _ask_in_halves(kind, clients, half).items()}
 
 
 def _looked_up(clients: Clients, task_status_id: str) -> TaskStatus | None:

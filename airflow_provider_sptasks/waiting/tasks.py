@@ -7,16 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from airflow_provider_sptasks.arguments import (
-    completion_statuses,
-    cut_list,
-    duration,
-    optional_datetime,
-    status_names,
-    texts,
-)
+from airflow_provider_sptasks.arguments import completion_statuses, cut_list, status_names, texts
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
+from airflow_provider_sptasks.times import duration, optional_datetime
 from airflow_provider_sptasks.waiting.errors import UnknownTaskError
 from airflow_provider_sptasks.waiting.queries import Answers, Query, TaskLookup, TaskQuery
 from airflow_provider_sptasks.waiting.verdict import Verdict

@@ -150,3 +150,9 @@ def test_what_is_stuck(
         [(status, True)] if why else []
     )
     assert found.ages == {"t": Age(DAY, usual if known else None)}
+
+
+def test_a_factor_beyond_all_use_selects_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selecting, "read_usual_durations", lambda _, wanted: dict.fromkeys(wanted, HOUR))
+    found = selected(Tenant(task()), stuck_factor=1e300)
+    assert (found.tasks, len(found.passed_over)) == ([], 1)

@@ -13,7 +13,6 @@ import pytest
 from airflow.sdk import DAG, Context
 from airflow.sdk.execution_time import macros
 
-from airflow_provider_sptasks.arguments import aware_datetime
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.exceptions import (
     SailPointRequestError,
@@ -21,6 +20,7 @@ from airflow_provider_sptasks.exceptions import (
     SailPointTaskFailedError,
 )
 from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSensor
+from airflow_provider_sptasks.times import aware_datetime
 from tests.compat import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from tests.context import context
 from tests.sensors.modes import MODES, run
