@@ -21,7 +21,7 @@ class SailPointAggregationLink(BaseOperatorLink):
     With several sources, that is the one whose aggregation did not end as it should, or else the first one.
     """
 
-    name = "Aggregation in SailPoint"
+    name = "Source in SailPoint"
     xcom_key = LINK_KEY
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's

@@ -114,5 +114,5 @@ def test_the_link_is_in_the_serialized_dag() -> None:
     with DAG("dag", schedule=None) as dag:
         SailPointTaskSensor(task_id="gate", task_status_id="abc")
     task = serialized(dag).get_task("gate")
-    assert [each.name for each in task.operator_extra_links] == ["Aggregation in SailPoint"]
+    assert [each.name for each in task.operator_extra_links] == ["Source in SailPoint"]
     assert [each.xcom_key for each in task.operator_extra_links] == [LINK_KEY]
