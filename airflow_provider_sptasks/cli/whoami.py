@@ -13,9 +13,11 @@ from airflow_provider_sptasks.cli.codes import ExitCode
 from airflow_provider_sptasks.cli.printing import print_records
 from airflow_provider_sptasks.cli.session import Session
 from airflow_provider_sptasks.client.errors import APIError, NotFoundError, UnauthorizedError
+from airflow_provider_sptasks.client.reading import read_plain
 
 # Of an access token that is a JSON Web Token; others hold nothing that can be read.
 CLAIMS = ("org", "user_name", "identity_id", "client_id", "authorities", "scope")
+MAX_ITEMS = 200
 
 
 def whoami(options: argparse.Namespace) -> ExitCode:
@@ -70,9 +72,16 @@ def _claims(token: str) -> Mapping[str, Any]:
     try:
         _, payload, _ = token.split(".")
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    return {name: claims[name] for name in CLAIMS if name in claims} if isinstance(claims, dict) else {}
+    if not isinstance(claims, dict):
+        return {}
+    return {name: _read(claims[name]) for name in CLAIMS if name in claims}
+
+
+def _read(claim: object) -> Any:
+    """Read a claim as anything else that a tenant sends."""
+    return [read_plain(each) for each in claim[:MAX_ITEMS]] if isinstance(claim, list) else read_plain(claim)
 
 
 def _text(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pty
@@ -16,6 +17,7 @@ import yaml
 
 from airflow_provider_sptasks.cli.main import main
 from airflow_provider_sptasks.cli.tables import cell, table_lines
+from airflow_provider_sptasks.client.transport import Transport
 from airflow_provider_sptasks.emulator import Emulator
 from tests.cli.conftest import Run, environment
 
@@ -95,6 +97,35 @@ def test_hostile_names_are_data(run: Run, emulator: Emulator) -> None:
     for output in ("table", "plain", "json", "yaml"):
         printed = run("tasks", "list", "-o", output).out
         assert [each for each in ("\x1b", "\u202e", "::group::") if each in printed] == []
+
+
+@pytest.mark.parametrize("output", ["table", "plain", "json", "yaml"])
+@pytest.mark.parametrize(
+    ("claims", "shown"),
+    [
+        ({"org": "\x1b[31mac\u202eme\n::group::", "scope": ["a\x07b", "\ud83d", 7]}, "[31mac me"),
+        ({"user_name": "\ud83d\x9b31m", "authorities": "x" * 1_000_000, "scope": {"\x1b": 1}}, "xxxx"),
+        ({"org": 1e400, "identity_id": 10**1000, "scope": ["y"] * 100_000}, "y"),
+        ([["no", "claims"]], "may read tasks"),
+    ],
+)
+def test_hostile_claims_are_data(
+    run: Run, monkeypatch: pytest.MonkeyPatch, output: str, claims: object, shown: str
+) -> None:
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode()
+    monkeypatch.setattr(Transport, "access_token", lambda _: f"e30.{payload.rstrip('=')}.signature")
+    answer = run("whoami", "-o", output)
+    assert answer.code == 0
+    assert (shown if output in ("table", "plain") else "token") in answer.out
+    assert len(answer.out) < 20_000
+    odd = ("\x1b", "\u202e", "\x07", "\x9b", "\ud83d", "::group::", "\\u001b", "\\ud83d", "\\x9b")
+    assert [each for each in odd if each in answer.out] == []
+
+
+def test_claims_nested_without_end_are_none(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    payload = base64.urlsafe_b64encode(b"[" * 99_999).decode()
+    monkeypatch.setattr(Transport, "access_token", lambda _: f"e30.{payload}.signature")
+    assert run("whoami", "-o", "json").records[0]["token"] == {}
 
 
 def test_names_that_the_terminal_can_not_show(emulator: Emulator) -> None:
