@@ -72,7 +72,11 @@ def test_a_command_that_fails(tmp_path: Path) -> None:
 def test_hosted_checks_call_make() -> None:
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
     targets = set(re.findall(r"run: make ([\w-]+)", workflow))
-    assert {"test", "test-airflow", "docs", "release-check"} == targets
+    assert {"test", "test-lowest", "test-airflow", "docs", "release-check"} == targets
+    jobs = workflow.split("\n\n  ")
+    for target in ("test", "test-airflow"):
+        (job,) = [each for each in jobs if f"run: make {target} " in each]
+        assert "command -v chromium" in job, "without a browser, the page's tests would be skipped"
     supported = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
     pythons = [each.rpartition(" ")[2] for each in supported if re.search(r":: 3\.\d+$", each)]
     assert re.findall(r"python: \[(.*)\]", workflow) == [", ".join(f'"{each}"' for each in pythons)]
