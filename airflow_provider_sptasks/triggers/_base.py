@@ -152,8 +152,10 @@ class SensorTrigger(BaseTrigger):
                     answers |= update.answers
                     if update.error is not None:
                         progress.outage(update.error)
-                    elif update.answers:
-                        progress.polled(wait.statuses(answers), wait.notes(answers))
+                    if update.answers:
+                        if not updates.fails:
+                            progress.works()
+                        progress.answered(wait.statuses(answers), wait.notes(answers))
                         await self._link(wait, answers, updates)
                     del update
         except ConnectionChangedError:

@@ -141,6 +141,11 @@ class Poller:
         if not entry.subscriptions:
             del queue.entries[query]
 
+    def fails(self, query: Query) -> bool:
+        """Whether a query that is polled could not be asked the last time."""
+        entry = self._queues[type(query)].entries.get(query)
+        return entry is not None and entry.failures > 0
+
     async def _run(self) -> None:
         while True:
             self._changed.clear()

@@ -60,6 +60,11 @@ class Subscription:
         return self._watched
 
     @property
+    def fails(self) -> bool:
+        """Whether one of its queries can't be asked at present."""
+        return any(self._poller.fails(query) for query in self._watched)
+
+    @property
     def settings(self) -> ClientSettings:
         """The settings that its queries are asked with at present."""
         return self._poller.settings

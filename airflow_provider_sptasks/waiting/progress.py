@@ -65,16 +65,29 @@ class ProgressLogger:
             self.log.warning("Polling fails, trying again: %s", error)
         self._is_out = True
 
+    def works(self) -> None:
+        """Log that polling works again, when an outage ends."""
+        if self._is_out:
+            self.log.info("Polling works again")
+        self._is_out = False
+
     def polled(self, statuses: Iterable[TaskStatus], notes: Sequence[str] = ()) -> None:
         """
-        Log what is new.
+        Log what is new after a poll that has answered everything.
 
         :param statuses: the tasks that were seen
         :param notes: what else a person should know, each said once
         """
-        if self._is_out:
-            self.log.info("Polling works again")
-        self._is_out = False
+        self.works()
+        self.answered(statuses, notes)
+
+    def answered(self, statuses: Iterable[TaskStatus], notes: Sequence[str] = ()) -> None:
+        """
+        Log what is new, while something else may not be answered.
+
+        :param statuses: the tasks that were seen
+        :param notes: what else a person should know, each said once
+        """
         seen = set()
         for status in statuses:
             seen.add(status.id)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 from airflow.sdk import DAG, Asset, BaseOperator
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
+from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.links import LINK_KEY
 from airflow_provider_sptasks.triggers import _connection, _poller
 from airflow_provider_sptasks.triggers._base import SensorTrigger
+from airflow_provider_sptasks.triggers._subscription import Subscription, Update
 from airflow_provider_sptasks.triggers.sailpoint import (
     SailPointAggregationTrigger,
     SailPointStartedTaskTrigger,
@@ -220,6 +223,85 @@ def test_log_is_the_sensors(tenant: Emulator, capsys: pytest.CaptureFixture[str]
     assert log.count("Polling works again") == 1
     assert "ended with SUCCESS" in log
     assert f"(task {task.id})" in log
+
+
+@pytest.fixture
+def hold(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Subscription], bool]], None]:
+    """Lets triggers read their updates only when a condition has come true once, as in a busy event loop."""
+    read = Subscription.update
+
+    def hold(until: Callable[[Subscription], bool]) -> None:
+        held: dict[Subscription, bool] = {}
+
+        async def update(self: Subscription, seconds: float | None = None) -> Update | None:
+            while not held.get(self):
+                held[self] = until(self)
+                await asyncio.sleep(0.01)
+            return await read(self, seconds)
+
+        monkeypatch.setattr(Subscription, "update", update)
+
+    return hold
+
+
+def test_an_outage_that_is_over_before_it_is_read(
+    tenant: Emulator,
+    hold: Callable[[Callable[[Subscription], bool]], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its end is logged with its beginning: nothing may change for hours after that."""
+    task = tenant.add_task(duration=None)
+    tenant.fail(503, path="/task-status/v1", times=4)
+    logged: list[str] = []
+
+    def is_over(subscription: Subscription) -> bool:
+        update = subscription._update
+        return update is not None and update.error is not None and bool(update.answers)
+
+    async def main() -> None:
+        hold(is_over)
+        waiting = asyncio.create_task(anext(trigger(task.id).run()))
+        async with asyncio.timeout(30):
+            while "Polling fails" not in "".join(logged):
+                logged.append(capsys.readouterr().out)
+                await asyncio.sleep(0.05)
+        waiting.cancel()
+
+    asyncio.run(main())
+    log = "".join(logged) + capsys.readouterr().out
+    assert log.count("Polling fails, trying again: GET /task-status/v1") == 1
+    assert log.count("Polling works again") == 1
+    assert f"(task {task.id})" in log
+
+
+def test_an_answer_does_not_end_the_outage_of_another_query(
+    tenant: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is asked of a list and what is asked by its id fail apart from each other."""
+    monkeypatch.setattr(_connection, "SHORTEST_ROUND_SECONDS", 0.2)
+    monkeypatch.setattr(_connection, "RETRY", RetryPolicy(deadline=10.0, max_attempts=1))
+    monkeypatch.setattr("airflow_provider_sptasks.client.pacing.WINDOW", 0.4)
+    task = tenant.add_task(duration=None)
+    tenant.fail(503, path=f"/task-status/v1/{UNKNOWN}")
+    logged: list[str] = []
+
+    async def until_logged(text: str) -> None:
+        async with asyncio.timeout(30):
+            while text not in "".join(logged):
+                await asyncio.sleep(0.05)
+                logged.append(capsys.readouterr().out)
+
+    async def main() -> None:
+        waiting = asyncio.create_task(anext(trigger(task.id, UNKNOWN, not_found_grace=0).run()))
+        await until_logged("Polling fails")
+        tenant.complete(task.id)
+        await until_logged("ended with SUCCESS")
+        assert "Polling works again" not in "".join(logged)
+        tenant.clear_faults()
+        await until_logged("Polling works again")
+        assert (await waiting).payload["error"] == "not_found"
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(
