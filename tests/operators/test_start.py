@@ -462,7 +462,7 @@ class TestLog:
         tenant.fail(kind="delay", delay=60.0, path="/account-aggregations/*")
         monkeypatch.setattr(transport, "DEADLINE_GRACE", 0.1)
         monkeypatch.setattr(_start_run, "PROGRESS_SECONDS", 0.1)
-        assert run()["completionStatus"] == "SUCCESS"
+        assert run(timeout=15)["completionStatus"] == "SUCCESS"
 
     @pytest.mark.parametrize("status", [403, 404, 500])
     def test_progress_that_can_not_be_had_is_no_failure(self, tenant: Emulator, status: int) -> None:
