@@ -68,10 +68,10 @@ def test_what_is_too_long_is_refused_by_name(
 
 @pytest.mark.parametrize("by_dag", [False, True])
 def test_what_is_too_long_is_refused_in_default_args(by_dag: bool) -> None:
-    defaults = {"default_args": {"timeout": 1e14}}
-    with DAG("dag", schedule=None, **(defaults if by_dag else {})):
+    too_long: dict[str, Any] = {"timeout": 1e14}
+    with DAG("dag", schedule=None, default_args=too_long if by_dag else {}):
         with pytest.raises(ValueError, match=r"^timeout 100000000000000.0 is longer than ten years"):
-            SailPointTaskSensor(task_id="task", task_status_id="a", **({} if by_dag else defaults))
+            SailPointTaskSensor(task_id="task", task_status_id="a", default_args={} if by_dag else too_long)
         SailPointTaskSensor(task_id="other", task_status_id="a", timeout=60)
 
 

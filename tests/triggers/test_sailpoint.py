@@ -75,6 +75,10 @@ def trigger(*task_status_ids: str, **kwargs: Any) -> SailPointTaskTrigger:
     return SailPointTaskTrigger(task_status_id=list(task_status_ids), **settings)
 
 
+async def first(trigger: SensorTrigger) -> TriggerEvent:
+    return await anext(trigger.run())
+
+
 def last(trigger: SensorTrigger) -> TriggerEvent:
     async def collect() -> list[TriggerEvent]:
         return [event async for event in trigger.run()]
@@ -260,7 +264,7 @@ def test_an_outage_that_is_over_before_it_is_read(
 
     async def main() -> None:
         hold(is_over)
-        waiting = asyncio.create_task(anext(trigger(task.id).run()))
+        waiting = asyncio.create_task(first(trigger(task.id)))
         async with asyncio.timeout(30):
             while "Polling fails" not in "".join(logged):
                 logged.append(capsys.readouterr().out)
@@ -292,7 +296,7 @@ def test_an_answer_does_not_end_the_outage_of_another_query(
                 logged.append(capsys.readouterr().out)
 
     async def main() -> None:
-        waiting = asyncio.create_task(anext(trigger(task.id, UNKNOWN, not_found_grace=0).run()))
+        waiting = asyncio.create_task(first(trigger(task.id, UNKNOWN, not_found_grace=0)))
         await until_logged("Polling fails")
         tenant.complete(task.id)
         await until_logged("ended with SUCCESS")
