@@ -580,7 +580,8 @@ def accepted(name: str) -> Iterator[tuple[dict[str, Any], ClientSettings]]:
     for value in HOLDING:
         for password in ("of the client", ""):
             extra = {name: value} | BESIDES.get(name, {})
-            given = {"conn_type": "sailpoint", "host": "acme", "login": "id", "password": password}
+            given: dict[str, Any] = {"conn_type": "sailpoint", "host": "acme", "login": "id"}
+            given["password"] = password
             with suppress(ValueError):
                 connection = SdkConnection(conn_id="sailpoint", **given, extra=json.dumps(extra))
                 yield given | {"extra": extra}, settings_of(connection, None)
@@ -591,7 +592,8 @@ def test_the_api_shows_no_extra_that_holds_a_secret() -> None:
     holding = set()
     for name in EXTRAS:
         for given, settings in accepted(name):
-            assert HIDDEN in settings.secrets, f"{name} holds a secret that nothing masks"
+            masked = any(HIDDEN in secret for secret in settings.secrets)
+            assert masked, f"{name} holds a secret that nothing masks"
             holding.add(name)
             shown = as_the_api_shows(given)
             assert name in shown

@@ -85,7 +85,7 @@ def check_budget_url(url: str) -> None:
     :param url: the URL
     :raises ValueError: it is none, or holds a password; it isn't shown, since it may hold one
     """
-    if ":" in (url.partition("://")[2] or url).rpartition("@")[0]:
+    if ":" in re.sub(r"^\w*://", "", url).rpartition("@")[0]:
         raise ValueError("budget_url holds a password. Give it as budget_password.")
     parts = _split(url)
     if (

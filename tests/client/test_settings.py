@@ -199,8 +199,8 @@ def test_a_proxy_that_would_not_be_used_is_refused_and_not_shown(key: str, url: 
     [
         ("redis://cache.example.com", None),
         ("redis://cache.example.com:6379/0", "s3cr3t /+&=% é"),
-        ("rediss://user@cache.example.com:6379/12", SECRET),
-        ("valkey://[2001:db8::1]:6379", SECRET),
+        ("rediss://user@cache.example.com:6379/12", "an0ther"),
+        ("valkey://[2001:db8::1]:6379", "an0ther"),
         ("valkeys://user@[2001:db8::1]/", None),
     ],
 )
@@ -209,7 +209,7 @@ def test_budgets(url: str, password: str | None) -> None:
     assert (given.budget_url, given.budget_password) == (url, password)
     assert given.secrets - settings().secrets == ({password} if password else set())
     assert url in repr(given)
-    assert repr(password) not in repr(given).replace("None", "") or password is None
+    assert password is None or password not in repr(given)
 
 
 @pytest.mark.parametrize(
@@ -219,18 +219,7 @@ def test_budgets(url: str, password: str | None) -> None:
             f"{scheme}{user}:{password}@cache.example.com:6379/0"
             for scheme in ("redis://", "rediss://", "valkey://", "ftp://", "")
             for user in ("", "user")
-            for password in (
-                "p4ss",
-                "p4#ss",
-                "p4/ss",
-                "p4?ss",
-                "p4@ss",
-                "p4 ss",
-                "[p4ss",
-                "p4://ss",
-                "p4:ss",
-                "",
-            )
+            for password in ("", "p4ss", *(f"p4{each}ss" for each in ("#", "/", "?", "@", " ", "[", "://")))
         ),
         "redis://user:p4ss@[2001:db8::1]:6379",
         "redis://user:p4ss@",
@@ -238,9 +227,8 @@ def test_budgets(url: str, password: str | None) -> None:
 )
 def test_a_password_in_budget_url_is_refused_and_not_shown(url: str) -> None:
     """Airflow's API shows the extra to whoever may read connections."""
-    with pytest.raises(
-        ValueError, match=r"^budget_url holds a password. Give it as budget_password.$"
-    ) as caught:
+    problem = r"^budget_url holds a password\. Give it as budget_password\.$"
+    with pytest.raises(ValueError, match=problem) as caught:
         settings(budget_url=url)
     assert caught.value.__context__ is None
 
@@ -262,9 +250,8 @@ def test_a_password_in_budget_url_is_refused_and_not_shown(url: str) -> None:
     ],
 )
 def test_refused_budgets(url: str) -> None:
-    with pytest.raises(
-        ValueError, match="^budget_url is not the URL .* and the password as budget_pass"
-    ) as caught:
+    problem = "budget_url is not the URL .* Give such as .*, and the password as budget_password"
+    with pytest.raises(ValueError, match=problem) as caught:
         settings(budget_url=url)
     assert "p4ss" not in str(caught.value)
 

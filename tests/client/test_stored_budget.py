@@ -1,4 +1,4 @@
-"""Budgets as they may be found where they are kept: no state of a file or a server stops the requests for long."""
+"""Budgets as they may be found where they are kept: whatever that is, requests go on before long."""
 
 from __future__ import annotations
 
@@ -38,6 +38,13 @@ BOOT = "a boot"
 TIMES = ("next", "held_until", "sent_at", "learnt_at", "at")
 HELD = 5.0
 HOUR, YEAR = 3_600.0, 31_536_000.0
+NAN, INFINITY = float("nan"), float("inf")
+NO_NUMBERS: tuple[Any, ...] = ("soon", "", None, True, [], {}, -1, -1e300, NAN, INFINITY, -INFINITY)
+NOT_LEARNT: tuple[Any, ...] = ("much", True, [], {}, -1, 0, 0.0, 1e-300, 0.99, NAN, INFINITY, 10**400)
+NO_LANES: tuple[Any, ...] = (
+    *([], None, "0.1", 7, {str(number): 0 for number in range(10_000)}),
+    *({"0.1": time} for time in ("soon", None, {}, -1, NAN, 1e300)),
+)
 
 
 def usable(now: float) -> dict[str, Any]:
@@ -86,19 +93,10 @@ FOUND: dict[str, tuple[Callable[[float], dict[str, Any]] | bytes, float]] = {
     **{
         f"{name} is {value!r:.20}": (with_(**{name: value}), WINDOW)
         for name in (*TIMES, "sent")
-        for value in ("soon", "", None, True, [], {}, -1, -1e300, float("nan"), float("inf"), float("-inf"))
+        for value in NO_NUMBERS
     },
-    **{
-        f"learnt is {value!r:.20}": (with_(learnt=value), WINDOW)
-        for value in (*("much", True, [], {}, -1, 0, 0.0, 1e-300, 0.99), float("nan"), float("inf"), 10**400)
-    },
-    **{
-        f"lanes is {value!r:.20}": (with_(lanes=value), WINDOW)
-        for value in (
-            *([], None, "0.1", 7, {"0.1": "soon"}, {"0.1": None}, {"0.1": {}}, {"0.1": -1}),
-            *({"0.1": float("nan")}, {"0.1": 1e300}, {str(number): 0 for number in range(10_000)}),
-        )
-    },
+    **{f"learnt is {value!r:.20}": (with_(learnt=value), WINDOW) for value in NOT_LEARNT},
+    **{f"lanes is {value!r:.20}": (with_(lanes=value), WINDOW) for value in NO_LANES},
     **{
         f"{name} is {seconds:g} s ahead": (ahead(name, seconds), WINDOW)
         for name in TIMES
@@ -112,7 +110,7 @@ FOUND: dict[str, tuple[Callable[[float], dict[str, Any]] | bytes, float]] = {
     "the clock was set back by a second": (moved(1), HELD),
     "the clock was set back by an hour": (moved(HOUR), HELD),
     "the clock was set back by years": (moved(30 * YEAR), HELD),
-    # Whatever was to be waited for is over, as after so long a time.
+    # No more is to be waited for, as after that much time.
     "the clock was set forward by an hour": (moved(-HOUR), 0.0),
 }
 
@@ -207,7 +205,7 @@ class ServerStore(Store):
 
     def _move(self, seconds: float) -> None:
         values = json.loads(self._server.get(self._key))
-        values |= {name: values[name] + seconds for name in TIMES}
+        values |= {name: max(values[name] + seconds, 0.0) for name in TIMES}
         values["lanes"] = {name: at + seconds for name, at in values["lanes"].items()}
         self.write(json.dumps(values).encode())
 
