@@ -41,6 +41,7 @@ LAYERS = [
     ["client.extent"],
     [
         "client.clearing_flow",
+        "client.clearing_record",
         "client.collecting",
         "client.durations",
         "client.intent",

@@ -27,8 +27,6 @@ INTERNAL = {
     "a cursor can't begin at …",
     "module … has no attribute …",
     "unreachable",
-    "… has not ended",  # a piece of: The timeout of … has passed
-    # pieces of: The budget of requests can't be …
     "it could not be written whole: is the disk full?",
     "… is not this user's alone",
     "… bytes are too many for it",

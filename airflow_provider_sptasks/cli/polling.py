@@ -75,7 +75,7 @@ class Polling:
         :return: the verdict, and whether the first poll came to it
         :raises TimeoutError: the time has come
         """
-        retry = poll_retry(max(self._interval, 1.0))
+        retry = poll_retry(max(self._interval, 1.0), self.seconds_left)
         connection = StoppableConnection(self.connection, retry, self._flag)
         driver = Driver(
             connection,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -80,7 +81,7 @@ class Session:
         :raises ValueError: a setting is missing or invalid
         """
         options = self.options
-        retry = RetryPolicy(deadline=options.retry_for.total_seconds())
+        retry = RetryPolicy(deadline=options.retry_for.total_seconds(), min_answer_seconds=math.inf)
         if options.conn_id is None and any(os.environ.get(each) for each in VARIABLES):
             return EnvironmentConnection(os.environ, options.api_version, retry)
         keep_output_apart()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -79,13 +80,26 @@ class _Bounded:
 
     response_class = _Answer
 
+    timeout: float
+    host: str
+    port: int
+
     def connect(self) -> None:
+        # Or each of a host's addresses may take the whole time.
+        self.timeout /= max(1, _addresses(self.host, self.port))
         super().connect()  # type: ignore[misc]
         _current.check()
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         _current.check()
         super().request(*args, **kwargs)  # type: ignore[misc]
+
+
+def _addresses(host: str, port: int) -> int:
+    try:
+        return len(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except OSError:
+        return 1  # a proxy may know it
 
 
 @cache

@@ -23,6 +23,7 @@ from airflow_provider_sptasks.client.connections import BoundedAdapter, bounded
 from airflow_provider_sptasks.client.errors import TransportError, UnexpectedPayloadError
 from airflow_provider_sptasks.client.locks import fork_safe_lock
 from airflow_provider_sptasks.client.multipart import Sending
+from airflow_provider_sptasks.client.reading import printable
 from airflow_provider_sptasks.client.redaction import Redactor
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.urls import is_loopback
@@ -209,7 +210,7 @@ def _new_session() -> requests.Session:
 
 def _no_answer(request: http.Request, url: str, error: BaseException, redactor: Redactor) -> TransportError:
     """Make the error, whose cause is left out if it shows what was sent: something may have repeated that."""
-    reason = redactor.clean_text(_reason(error))
+    reason = printable(redactor.clean_text(_reason(error)))
     failure = TransportError(
         f"{request.method} {request.path} at {urlsplit(url).netloc} got no answer: {reason}",
         retryable=isinstance(error, PASSING) and not isinstance(error, HOPELESS),

@@ -28,6 +28,8 @@ class RetryPolicy:
     How long and how often a call is tried.
 
     :param deadline: seconds after the call's start by which the last attempt must begin; 0 for one at once
+    :param min_answer_seconds: how long an answer may take however near the deadline is; never longer than the
+        connection's ``timeout``
     :param strict: whether nothing at all is sent after the deadline; otherwise the first attempt is, however
         long it had to wait for a token
     :param max_attempts: maximum number of attempts; ``None`` for as many as the deadline allows
@@ -37,6 +39,7 @@ class RetryPolicy:
     """
 
     deadline: float = 300.0
+    min_answer_seconds: float = 0.0
     strict: bool = False
     max_attempts: int | None = None
     wait: wait_base = field(default_factory=lambda: wait_random_exponential(multiplier=0.5, min=0.2, max=10))
@@ -80,7 +83,7 @@ class RetryPolicy:
             before_sleep=lambda state: _log_retry(state, what),
             reraise=True,
         )
-        return retrying(_lean, attempt)
+        return retrying(lambda: _lean(attempt))
 
 
 class _AtLeastAsAsked(wait_base):

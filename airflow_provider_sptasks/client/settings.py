@@ -32,6 +32,7 @@ _DOMAINS = (
 )
 # Besides the tenant itself, only these may be sent the client's secret.
 _TOKEN_DOMAINS = (*_DOMAINS, "sailpoint.com")
+_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True)
@@ -182,21 +183,21 @@ def _base_url(given: object, port: int | None) -> str:
     parts = checked_url(host, name)
     if parts.path.strip("/"):
         raise ValueError(f"{name} has a path. Give the tenant's URL alone; api_version is separate.")
-    tenants = parts.hostname or ""
+    tenants = (parts.hostname or "").rstrip(".")
     for domain in _DOMAINS:
         if tenants.endswith(f".{domain}") and not tenants.endswith(f".api.{domain}"):
             tenant = tenants.removesuffix(f".{domain}")
             raise ValueError(
                 f"{name} {tenants!r} is the administration UI's. The API's is '{tenant}.api.{domain}'."
             )
-    host = host.rstrip("/")
-    if port is None or port == parts.port:
-        return host
-    if parts.port is not None:
+    if port is not None and parts.port not in (None, port):
         raise ValueError(f"{name} has the port {parts.port}, and Port (port) is {port}. Give one of them.")
-    if not 0 < port < 65_536:
+    if port is not None and not 0 < port < 65_536:
         raise ValueError(f"Port (port) {port!r} is out of range. Give 1 to 65535.")
-    return f"{host}:{port}"
+    # One spelling for one tenant: by it processes share what they know of it.
+    host = f"[{tenants}]" if ":" in tenants else tenants
+    port = port or parts.port
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, _PORTS[parts.scheme]) else "")
 
 
 def _token_endpoint(token_url: str | None, base_url: str) -> str:

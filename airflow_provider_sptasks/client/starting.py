@@ -21,7 +21,7 @@ from airflow_provider_sptasks.client.errors import (
 )
 from airflow_provider_sptasks.client.intent import Intent, Outcome, StartResult, start_of
 from airflow_provider_sptasks.client.launches import QUEUED
-from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
+from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
 from airflow_provider_sptasks.client.start_options import StartOptions, alike
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ SHOWS_WITHIN_SECONDS = 120.0
 HISTORY = timedelta(days=1)
 # Between two attempts, and between two polls for what may have been started.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, LONGEST_POLL_PAUSE_SECONDS = 1.0, 60.0, 15.0
-# The tenant may keep "completed" with less precision than it is sent.
-SAME_TIME_SECONDS = 1.0
+# What an error leaves open.
+MAY_BE_STARTED = "an aggregation was started"
 
 
 class IfRunning(StrEnum):
@@ -130,11 +130,12 @@ class Starter:
             return Outcome(result, earlier.task_status_id, is_own=earlier.own)
         doubt = earlier  # what may have been started; the tasks that were known before it stay the base
         unanswered: AmbiguousError | None = None
+        why = "no time is left to wait for an aggregation"
         while True:
             if doubt is not None and (found := self._find_started(doubt)) is not None:
                 return self._settle(StartResult.FOUND, found, doubt)
             if self._seconds_left() <= 0:
-                raise unanswered or TimeoutError("no time is left to wait for an aggregation")
+                raise unanswered or _too_late(doubt, why)
             intent = doubt if doubt is not None and doubt.exact else self._intend()
             self._note(intent)
             try:
@@ -146,7 +147,8 @@ class Starter:
             except AggregationRunningError as error:
                 if (outcome := self._refused(error, intent, doubt)) is not None:
                     return outcome
-                self._rest()
+                why = "another aggregation of the source ran until then"
+                self._client.retry.sleep(min(self._pauses.next(), self._seconds_left()))
             except (SailPointError, ValueError) as error:
                 if doubt is None:
                     self._note(None)
@@ -157,10 +159,12 @@ class Starter:
     def _intend(self) -> Intent:
         """Write down what there is, by the tenant's own clock."""
         self._clock_lead = clock_lead(self._patient())
-        since = datetime.now(UTC) + self._clock_lead - HISTORY
+        now = datetime.now(UTC) + self._clock_lead
+        since = now - HISTORY
         tasks = self._launched(since)
         if tasks:
-            since = max(since, max(map(start_of, tasks)) - QUEUED)
+            # A record may claim to be of the future: what is started now would seem to be older.
+            since = max(since, min(max(map(start_of, tasks)), now) - QUEUED)
         known = frozenset(task.id for task in tasks if start_of(task) >= since - QUEUED)
         return Intent(self._source_id, self._kind, since, known)
 
@@ -174,7 +178,7 @@ class Starter:
         pause = FIRST_PAUSE_SECONDS
         while True:
             is_last = time.monotonic() >= shows_until
-            new = [task for task in self._launched(intent.since) if intent.may_be(task)]
+            new = [task for task in self._launched(intent.since) if self._may_be(intent, task)]
             # One whose name has no kind is taken only where none shows whose name does.
             found = [task for task in new if task.kind in alike(self._kind)] or (new if is_last else [])
             if found:
@@ -183,6 +187,11 @@ class Starter:
                 return None
             self._client.retry.sleep(min(pause, max(0.0, shows_until - time.monotonic())))
             pause = min(pause * 1.5, LONGEST_POLL_PAUSE_SECONDS)
+
+    def _may_be(self, intent: Intent, task: TaskStatus) -> bool:
+        """Whether a task may be it; a guess, which knows no older ones, takes none of the future."""
+        latest = self._client.transport.clock.now() + QUEUED
+        return intent.may_be(task) and (intent.exact or start_of(task) <= latest)
 
     def _launched(self, since: datetime) -> tuple[TaskStatus, ...]:
         return self._patient().aggregations({self._source_id: since})[self._source_id]
@@ -234,20 +243,20 @@ class Starter:
         aggregations = (task for task in pending if task.kind is not TaskKind.OTHER)
         return max(aggregations, key=start_of, default=None)
 
-    def _rest(self) -> None:
-        left = self._seconds_left()
-        if left <= 0:
-            raise TimeoutError("another aggregation of the source ran until then")
-        self._client.retry.sleep(min(self._pauses.next(), left))
-
     def _seconds_left(self) -> float:
-        return self._deadline - time.monotonic()
+        return max(0.0, self._deadline - time.monotonic())
 
     def _patient(self) -> TaskStatusClient:
         return self._client.with_retry(self._retry())
 
     def _retry(self) -> RetryPolicy:
-        return replace(self._client.retry, deadline=max(0.0, self._seconds_left()))
+        return replace(self._client.retry, deadline=self._seconds_left())
+
+
+def _too_late(doubt: Intent | None, why: str) -> Exception:
+    if doubt is not None and doubt.exact:
+        return AmbiguousError(NotSentError(why), MAY_BE_STARTED)
+    return TimeoutError(why)
 
 
 @contextmanager
@@ -258,37 +267,4 @@ def _ambiguous(doubt: Intent | None) -> Iterator[None]:
     except SailPointError as error:
         if doubt is None or not doubt.exact:
             raise
-        raise AmbiguousError(error, "an aggregation was started") from error
-
-
-def clear_record(client: TaskStatusClient, task_status_id: str) -> TaskStatus | None:
-    """
-    Give a task the completion status ``Error``, unless it has ended: that does not stop its work.
-
-    It is read again before each attempt, so that one that ends meanwhile keeps its status.
-
-    :param client: talks to the tenant
-    :param task_status_id: SailPoint's id of the task
-    :return: the task after that; ``None`` if it had ended
-    """
-    once = client.with_retry(replace(client.retry, max_attempts=1))
-    sent: list[datetime] = []
-
-    def attempt() -> TaskStatus | None:
-        status = once.get(task_status_id)
-        if status.is_complete:
-            return status if _ended_at_one_of(status, sent) else None
-        sent.append(once.transport.clock.now())
-        return once.clear(task_status_id, completed=sent[-1])
-
-    return client.retry.call(attempt, f"Clearing the record of {task_status_id}")
-
-
-def _ended_at_one_of(status: TaskStatus, times: list[datetime]) -> bool:
-    """Whether a task ended by a request of ours that got no answer."""
-    ended = status.completed
-    return (
-        ended is not None
-        and status.completion_status is CompletionStatus.ERROR
-        and any(abs((ended - each).total_seconds()) <= SAME_TIME_SECONDS for each in times)
-    )
+        raise AmbiguousError(error, MAY_BE_STARTED) from error

@@ -221,8 +221,9 @@ class Transport:
             raise AmbiguousError(error) from error
 
     def _seconds_left(self, deadline: float) -> float:
-        """How long an answer may take, so that a call ends soon after its deadline."""
-        return min(self.settings.timeout, max(deadline - time.monotonic(), 0.0) + DEADLINE_GRACE)
+        """How long an answer may take, so that a call ends soon after its deadline, or as the policy says."""
+        left = max(deadline - time.monotonic(), self.retry.min_answer_seconds, 0.0)
+        return min(self.settings.timeout, left + DEADLINE_GRACE)
 
     def _fetch_token(self, deadline: float) -> Any:
         """Ask for a token; the call that needs it tries again."""

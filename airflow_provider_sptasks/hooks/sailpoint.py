@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from functools import cached_property
 from typing import Any, Self
@@ -159,7 +160,7 @@ class SailPointHook(BaseHook):
                     False,
                     "A test sends no secret through a proxy without verifying TLS (verify)",
                 )
-            client = self.client.with_retry(RetryPolicy(deadline=10.0))
+            client = self.client.with_retry(RetryPolicy(deadline=10.0, min_answer_seconds=math.inf))
             next(client.list(page_size=1), None)
         except ValueError as error:
             return False, str(error)

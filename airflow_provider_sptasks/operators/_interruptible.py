@@ -6,7 +6,7 @@ import contextvars
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_sptasks.client.stopping import StopFlag, StoppedError
@@ -34,6 +34,8 @@ class Interruptible:
         self._last_answers = last_answers
         self.event = threading.Event()
         self.flag = StopFlag(self.event)
+        self.is_stopped = False
+        """Whether the work was given up before its end."""
         self._woken: queue.SimpleQueue[object] = queue.SimpleQueue()
 
     def stop(self) -> None:
@@ -53,16 +55,22 @@ class Interruptible:
         :raises StoppedError: it was stopped before
         """
         pool = ThreadPoolExecutor(thread_name_prefix="sailpoint-operator")
-        future = pool.submit(contextvars.copy_context().run, work)
-        future.add_done_callback(self._woken.put)
+        begun: list[Future[T]] = []
         try:
+            begun.append(pool.submit(contextvars.copy_context().run, work))
+            begun[0].add_done_callback(self._woken.put)
             self._woken.get()
             if self.event.is_set():
-                wait([future], self._last_answers)
                 raise StoppedError
-            return future.result()
+        except BaseException:  # Airflow's execution_timeout comes as an exception of its signal's handler
+            self.stop()
+            self.is_stopped = True
+            wait(begun, self._last_answers)
+            raise
+        else:
+            return begun[0].result()
         finally:
-            self.event.set()
+            self.stop()
             pool.shutdown(wait=False)
 
 

@@ -12,13 +12,14 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 from airflow_provider_sptasks.arguments import check_name
+from airflow_provider_sptasks.client.clearing_record import clear_record
 from airflow_provider_sptasks.client.clock import clock_lead
 from airflow_provider_sptasks.client.errors import SailPointError
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.intent import Outcome, StartResult
 from airflow_provider_sptasks.client.models import TaskKind
 from airflow_provider_sptasks.client.retry import RetryPolicy
-from airflow_provider_sptasks.client.starting import IfRunning, Starter, clear_record
+from airflow_provider_sptasks.client.starting import IfRunning, Starter
 from airflow_provider_sptasks.exceptions import (
     SailPointStartError,
     SailPointTaskFailedError,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_sptasks.operators._start import SailPointStartAggregationOperator
 
+# How long a detail for the log may wait for the pace; no verdict waits for it longer.
+PROGRESS_SECONDS = 1.0
 # Airflow kills a task for good 5 seconds after it asked it to end.
 CLEAR_TIMEOUT_SECONDS = 2.0
 
@@ -189,7 +192,7 @@ class StartRun(WorkerRun):
                 clears=self.operator.clear_on_kill and own,
             )
 
-        clients = self.connection(RetryPolicy(max_attempts=1))
+        clients = self.connection(RetryPolicy(deadline=PROGRESS_SECONDS, max_attempts=1))
         progress: ProgressLogger = (
             ProgressLogger(self.operator.log)
             if self.operator.deferrable

@@ -65,6 +65,10 @@ class WorkerRun:
             error = failed_by(lost)
         except (SailPointError, ValueError, TimeoutError) as other:
             error = airflow_error(other, self.timeout)
+        except BaseException:
+            if self.work.is_stopped:  # by execution_timeout
+                self.operator.log.error("%s", self.stopped())
+            raise
         self.operator.log.error("%s", error)
         raise error from None
 
@@ -135,7 +139,7 @@ class WorkerRun:
         :raises TimeoutError: the time has come
         """
         driver = Driver(
-            self.connection(poll_retry(self._interval)),
+            self.connection(poll_retry(self._interval, self.seconds_left)),
             wait,
             progress,
             seconds_left=lambda: self.seconds_left,

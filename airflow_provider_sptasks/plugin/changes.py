@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow.models.log import Log
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.utils.session import create_session
 
 from airflow_provider_sptasks.client.clearing import Clearing, ClearOutcome, ClearResult
@@ -158,7 +159,7 @@ def audited(
     what = {"connection_id": connection_id, "id": about}
     try:
         yield note
-    except SailPointError as error:
+    except (SailPointError, ValueError, AirflowNotFoundException) as error:
         _write(event, user, {**what, "result": Result.FAILED, "message": str(error)})
         raise
 

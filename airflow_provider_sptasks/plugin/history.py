@@ -113,7 +113,9 @@ class TaskHistory:
         """
         if self.reaches_back_to is None:
             return now - KEPT
-        created = (task.created for task in self._ended.values() if task.created is not None)
+        # Not by a record that claims to be of the future: all that comes until then would be passed over.
+        times = (task.created for task in self._ended.values())
+        created = (time for time in times if time is not None and time <= now + OVERLAP)
         return max(max(created, default=now - KEPT) - OVERLAP, now - KEPT)
 
     def prune(self, now: datetime) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from fastapi import HTTPException, status
 
 from airflow_provider_sptasks.client.errors import NotFoundError, SailPointError
@@ -168,7 +169,7 @@ class Page:
             raise HTTPException(
                 status.HTTP_404_NOT_FOUND, "SailPoint knows no such task, or it is older than 90 days"
             ) from None
-        except SailPointError as error:
+        except (SailPointError, ValueError, AirflowNotFoundException) as error:
             raise HTTPException(status.HTTP_502_BAD_GATEWAY, str(error)) from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ UNWATCHED_SECONDS = 20.0
 FIRST_WAIT_SECONDS, WAIT_SECONDS, STEP_SECONDS = 8.0, 0.3, 0.02
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 60.0
 # An answer may need a place in the pace, a token, and itself.
-RETRY = RetryPolicy(deadline=20.0, max_attempts=1)
+RETRY = RetryPolicy(deadline=20.0, min_answer_seconds=math.inf, max_attempts=1)
 
 
 class Watch:

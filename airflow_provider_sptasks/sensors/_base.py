@@ -108,7 +108,7 @@ class SailPointSensor(BaseSensorOperator):
         """The hook, made when it is first used."""
         from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 
-        retry = poll_retry(min(self.poke_interval, self.timeout))
+        retry = poll_retry(self.poke_interval, self.timeout)
         return SailPointHook(self.sailpoint_conn_id, self.api_version, retry=retry)
 
     @property

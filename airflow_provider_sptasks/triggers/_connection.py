@@ -32,7 +32,7 @@ from airflow_provider_sptasks.waiting.queries import Query
 # Many triggers that start together read a connection once.
 CONNECTION_CACHE_SECONDS = 2.0
 # A page that fails is tried again by itself, without the others that were read before it.
-RETRY = RetryPolicy(deadline=10.0, max_attempts=3)
+RETRY = RetryPolicy(deadline=10.0, min_answer_seconds=math.inf, max_attempts=3)
 MAX_SHARED_STRINGS = 10_000
 # Nothing is polled more often than that, unless a subscription's own interval asks for it. A larger share of
 # the limit than the default makes it shorter in proportion.

@@ -8,9 +8,9 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
+from airflow_provider_sptasks.client.clearing_record import clear_record
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.retry import RetryPolicy
-from airflow_provider_sptasks.client.starting import clear_record
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.triggers._base import SensorTrigger
 from airflow_provider_sptasks.waiting.aggregations import AggregationWait

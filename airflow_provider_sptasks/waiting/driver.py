@@ -37,15 +37,20 @@ class Connection(Clients, Protocol):
         """Read the connection again before the next request."""
 
 
-def poll_retry(seconds: float) -> RetryPolicy:
+def poll_retry(interval: float, seconds_left: float) -> RetryPolicy:
     """
     Say how long and how often each request of a poll is tried: the next poll comes anyway.
 
-    :param seconds: until the next poll is due
+    :param interval: seconds until the next poll is due
+    :param seconds_left: seconds that are left for all polls; a slow tenant's answer may take that long
     """
     from airflow_provider_sptasks.client.retry import RetryPolicy
 
-    return RetryPolicy(deadline=min(seconds, POLL_TIMEOUT_SECONDS), max_attempts=POLL_ATTEMPTS)
+    return RetryPolicy(
+        deadline=min(interval, seconds_left, POLL_TIMEOUT_SECONDS),
+        min_answer_seconds=seconds_left,
+        max_attempts=POLL_ATTEMPTS,
+    )
 
 
 class Driver:

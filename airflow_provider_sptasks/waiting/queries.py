@@ -237,7 +237,7 @@ def ask_usual_durations(clients: Clients, statuses: Iterable[TaskStatus]) -> Map
     if not wanted:
         return {}
     client = clients.client
-    once = client.with_retry(replace(client.retry, deadline=0.0, max_attempts=1))
+    once = client.with_retry(replace(client.retry, deadline=0.0, min_answer_seconds=0.0, max_attempts=1))
     return read_usual_durations(once, wanted, max_pages=MAX_HISTORY_PAGES)
 
 

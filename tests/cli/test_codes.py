@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_sptasks.cli.codes import MEANINGS, ExitCode
+from airflow_provider_sptasks.client import transport
 from airflow_provider_sptasks.emulator import Emulator
 from tests.cli.conftest import UNKNOWN, Run
 
@@ -101,6 +102,14 @@ def test_arguments(run: Run, arguments: tuple[str, ...], code: int, message: str
     answer = run(*arguments)
     assert (answer.code, answer.out) == (code, "")
     assert message in answer.err
+
+
+def test_an_answer_may_take_longer_than_a_request_is_tried_again(
+    run: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "DEADLINE_GRACE", 0.1)
+    emulator.fail(kind="delay", delay=0.7, path="/task-status/*")
+    assert run(*LIST).code == 0
 
 
 def test_a_source_that_is_not_unique(run: Run, emulator: Emulator) -> None:

@@ -46,6 +46,24 @@ def test_hosts(host: str, base_url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "given",
+    [
+        {"host": "ACME"},
+        {"host": "acme", "port": 443},
+        {"host": "acme.api.identitynow.com:443"},
+        {"host": "https://acme.api.identitynow.com:443/", "port": 443},
+        {"host": "HTTPS://Acme.API.identitynow.com"},
+        {"host": "acme.api.identitynow.com."},
+    ],
+    ids=str,
+)
+def test_a_tenant_is_one_however_it_is_spelt(given: dict[str, Any]) -> None:
+    """FAULTS K5: by its URL it has one budget, one poller and one token."""
+    assert settings(**given).base_url == settings(host="acme").base_url
+    assert settings(**given).token_endpoint == settings(host="acme").token_endpoint
+
+
+@pytest.mark.parametrize(
     ("host", "problem"),
     [
         ("", "is empty. Give the tenant's name"),

@@ -15,6 +15,7 @@ from tenacity import wait_fixed
 
 from airflow_provider_sptasks.client import RetryPolicy, SourcesClient, TaskKind, TaskStatusClient, starting
 from airflow_provider_sptasks.client.clearing import StoppedError
+from airflow_provider_sptasks.client.clearing_record import clear_record
 from airflow_provider_sptasks.client.errors import (
     AmbiguousError,
     APIError,
@@ -24,11 +25,12 @@ from airflow_provider_sptasks.client.errors import (
 )
 from airflow_provider_sptasks.client.intent import Intent, Outcome, StartResult
 from airflow_provider_sptasks.client.start_options import StartOptions
-from airflow_provider_sptasks.client.starting import IfRunning, Starter, clear_record
+from airflow_provider_sptasks.client.starting import IfRunning, Starter
 from airflow_provider_sptasks.emulator import Emulator, LoggedRequest
 from tests.client.conftest import Connect, api_requests
 
 SOURCE = "a" * 32
+FUTURE = {"launched": "2099-01-01T00:00:00Z"}
 HASTY = RetryPolicy(deadline=20, wait=wait_fixed(0.01))
 every_version = pytest.mark.parametrize("version", ["beta", "v2024", "v2025", "v2026", "v1"])
 
@@ -179,6 +181,15 @@ def test_what_the_schedule_launched_before_is_not_taken_for_it(start: Start, emu
     assert started(emulator) == [outcome.task_status_id]
 
 
+def test_a_record_that_claims_to_be_of_the_future(start: Start, emulator: Emulator) -> None:
+    """FAULTS P2: what is started now is newer than it all the same."""
+    add(emulator, launched=-60, duration=1, fields=FUTURE)
+    emulator.fail(kind="drop_after", method="POST")
+    outcome = start().run()
+    assert outcome.result is StartResult.FOUND
+    assert started(emulator) == [outcome.task_status_id]
+
+
 @pytest.mark.parametrize("seconds", [-7_200, 7_200])
 def test_clocks_that_differ(start: Start, emulator: Emulator, seconds: float) -> None:
     emulator.clock.advance(seconds)
@@ -295,6 +306,19 @@ class TestAfterAnEarlierAttempt:
         earlier = Intent(SOURCE, TaskKind.ACCOUNTS, since, exact=False)
         assert start().run(earlier) == Outcome(StartResult.FOUND, newest)
 
+    def test_does_not_guess_that_it_is_of_the_future(self, start: Start, emulator: Emulator) -> None:
+        add(emulator, launched=-60, duration=1, fields=FUTURE)
+        since = datetime.now(UTC) - timedelta(seconds=600)
+        outcome = start().run(Intent(SOURCE, TaskKind.ACCOUNTS, since, exact=False))
+        assert outcome.result is StartResult.STARTED
+
+    @pytest.mark.parametrize("exact", [True, False])
+    def test_without_time_to_look_for_it(self, start: Start, exact: bool) -> None:
+        since = datetime.now(UTC) - timedelta(seconds=600)
+        earlier = Intent(SOURCE, TaskKind.ACCOUNTS, since, sent=exact, exact=exact)
+        with pytest.raises(AmbiguousError if exact else TimeoutError, match="no time is left to wait"):
+            start(patience=0.0).run(earlier)
+
     @pytest.mark.parametrize("exact", [True, False])
     def test_starts_where_there_is_nothing(self, start: Start, emulator: Emulator, exact: bool) -> None:
         add(emulator, launched=-900, duration=1)
@@ -373,6 +397,14 @@ class TestFailures:
         add(emulator, launched=-3_600, duration=None)
         emulator.on_request(hide)
         with pytest.raises(AmbiguousError):
+            start(patience=2.0).run(earlier)
+
+    def test_nor_does_the_deadline(self, start: Start, emulator: Emulator) -> None:
+        """What can't be seen is in the way until then: it may be what was started."""
+        earlier = Intent(SOURCE, TaskKind.ACCOUNTS, datetime.now(UTC) - timedelta(minutes=5), sent=True)
+        add(emulator, launched=-3_600, duration=None)
+        emulator.fail(200, path="/task-status/v1", body=b"[]")
+        with pytest.raises(AmbiguousError, match="was started is ambiguous: "):
             start(patience=2.0).run(earlier)
 
     def test_a_guess_is_no_doubt(self, start: Start, emulator: Emulator) -> None:

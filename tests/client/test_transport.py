@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import socket
 import threading
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from urllib3.util import connection
 
-from airflow_provider_sptasks.client import RetryPolicy, SourcesClient, TaskStatusClient
+from airflow_provider_sptasks.client import RetryPolicy, SourcesClient, TaskStatusClient, connections
 from airflow_provider_sptasks.client.errors import (
     NotSentError,
     ServerError,
@@ -98,12 +99,24 @@ class TestTime:
             connect(timeout=0.3, retry=ONCE).get(ID)
 
     @pytest.mark.parametrize(
-        ("timeout", "deadline", "seconds"), [(30, 300, 30), (30, 3, 8), (30, 0, 5), (2, 0, 2), (2, 300, 2)]
+        ("timeout", "deadline", "at_least", "seconds"),
+        [
+            (30, 300, 0, 30),
+            (30, 3, 0, 8),
+            (30, 0, 0, 5),
+            (2, 0, 0, 2),
+            (2, 300, 0, 2),
+            (60, 10, math.inf, 60),
+            (60, 10, 20, 25),
+            (60, 40, 20, 45),
+            (2, 0, math.inf, 2),
+        ],
     )
     def test_is_the_timeout_or_what_the_call_has_left(
         self,
         timeout: float,
         deadline: float,
+        at_least: float,
         seconds: float,
         connect: Connect,
         emulator: Emulator,
@@ -118,8 +131,47 @@ class TestTime:
             return send(self, *args, **kwargs)
 
         monkeypatch.setattr(Exchange, "send", noting)
-        connect(timeout=timeout, retry=RetryPolicy(deadline=deadline)).get(ID)
+        connect(timeout=timeout, retry=RetryPolicy(deadline, at_least)).get(ID)
         assert given == pytest.approx([seconds] * 2, abs=0.5)  # the token's and the task's
+
+    def test_is_that_of_all_addresses_of_a_host(
+        self, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A firewall that drops what is sent to them must not take the time-out for each."""
+        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", 9)) for n in (1, 2, 3)]
+        given: list[float] = []
+
+        def create(address: object, timeout: float, *_: object, **__: object) -> socket.socket:
+            given.append(timeout)
+            raise TimeoutError("timed out")
+
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+        monkeypatch.setattr(connection, "create_connection", create)
+        with pytest.raises(TransportError, match="timed out"):
+            connect(host="https://gateway.example.com", timeout=3, retry=ONCE).get(ID)
+        assert given == pytest.approx([1.0], abs=0.1)
+
+    def test_of_a_host_that_only_a_proxy_knows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def unknown(*_: object, **__: object) -> None:
+            raise socket.gaierror("unknown")
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        assert connections._addresses("tenant", 443) == 1
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            pytest.param(b"HTTP/1.1 " + b"x" * 40_000, id="long"),
+            pytest.param(b"\x1b[31mHTTP\x00 ::group::\xff 1", id="not printable"),
+        ],
+    )
+    def test_what_is_no_answer_is_bounded_and_printable(self, connect: Connect, line: bytes) -> None:
+        beginning = server(lambda client: client.sendall(line + b"\r\n\r\n"))
+        with beginning as url, pytest.raises(TransportError) as caught:
+            connect(host=url, retry=ONCE).get(ID)
+        assert len(str(caught.value)) < 700
+        assert str(caught.value).isprintable()
+        assert "::group" not in str(caught.value)
 
     def test_a_token_that_another_thread_waits_for(self, connect: Connect, emulator: Emulator) -> None:
         """Who has a deadline doesn't wait longer for the other's token than for one of his own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import signal
 import threading
 import time
 
@@ -70,3 +71,29 @@ def test_a_stop_that_came_before_is_heeded() -> None:
     work.stop()
     with pytest.raises(StoppedError):
         work.run(work.flag.check)
+
+
+def test_an_exception_of_a_signal_s_handler_stops_it_too() -> None:
+    """As Airflow's execution_timeout."""
+    work, answers = Interruptible(last_answers=60.0), []
+
+    class TimeIsUpError(BaseException):
+        pass
+
+    def handler(*_: object) -> None:
+        raise TimeIsUpError
+
+    def slow() -> None:
+        time.sleep(0.1)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        assert work.event.wait(60)
+        answers.append("answer")
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with pytest.raises(TimeIsUpError):
+            work.run(slow)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert work.is_stopped
+    assert answers == ["answer"]

@@ -24,8 +24,8 @@ import pytest
 from airflow.sdk import DAG, Context
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent
 
-from airflow_provider_sptasks.client import starting
-from airflow_provider_sptasks.emulator import Emulator
+from airflow_provider_sptasks.client import starting, transport
+from airflow_provider_sptasks.emulator import Emulator, LoggedRequest
 from airflow_provider_sptasks.exceptions import (
     SailPointRequestError,
     SailPointSourceNotFoundError,
@@ -35,6 +35,7 @@ from airflow_provider_sptasks.exceptions import (
 )
 from airflow_provider_sptasks.links import SailPointAggregationLink
 from airflow_provider_sptasks.operators import _start_run
+from airflow_provider_sptasks.operators._interruptible import Interruptible
 from airflow_provider_sptasks.operators.sailpoint import SailPointStartAggregationOperator
 from airflow_provider_sptasks.triggers.sailpoint import SailPointStartedTaskTrigger, SailPointTaskTrigger
 from tests.compat import (
@@ -42,6 +43,7 @@ from tests.compat import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     TaskDeferred,
 )
 from tests.conftest import CONNECTION, ROOT
@@ -453,6 +455,15 @@ class TestLog:
         assert f"{name}: ACCOUNTS_COLLECTED" in log
         assert f"{name} ended with SUCCESS" in log
 
+    def test_progress_keeps_no_verdict_waiting(
+        self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tenant.add_source("Active Directory", SOURCE, duration=1)
+        tenant.fail(kind="delay", delay=60.0, path="/account-aggregations/*")
+        monkeypatch.setattr(transport, "DEADLINE_GRACE", 0.1)
+        monkeypatch.setattr(_start_run, "PROGRESS_SECONDS", 0.1)
+        assert run(timeout=15)["completionStatus"] == "SUCCESS"
+
     @pytest.mark.parametrize("status", [403, 404, 500])
     def test_progress_that_can_not_be_had_is_no_failure(self, tenant: Emulator, status: int) -> None:
         tenant.add_source("Active Directory", SOURCE, duration=1)
@@ -497,6 +508,39 @@ class TestKilling:
         time.sleep(1.2)  # the answer comes
         assert started(tenant) == []
         assert not [request for request in tenant.requests if request.path.endswith("/load-accounts")]
+
+    @pytest.mark.parametrize("clear_on_kill", [False, True])
+    def test_by_execution_timeout_while_it_is_started(
+        self,
+        tenant: Emulator,
+        clear_on_kill: bool,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Airflow raises it in the main thread, and calls on_kill after that."""
+        tenant.add_source("Active Directory", SOURCE, duration=None)
+        tenant.fail(kind="delay", delay=0.3, method="POST", path="/sources/*")
+        monkeypatch.setattr(Interruptible.__init__, "__defaults__", (20.0,))
+
+        def handler(*_: object) -> None:
+            raise AirflowTaskTimeout
+
+        def time_is_up(request: LoggedRequest) -> None:
+            if request.path.endswith("/load-accounts"):
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+        tenant.on_request(time_is_up)
+        start = operator(clear_on_kill=clear_on_kill)
+        before = signal.signal(signal.SIGUSR1, handler)
+        try:
+            with pytest.raises(AirflowTaskTimeout):
+                start.execute(Task().context())
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        start.on_kill()
+        (task_id,) = started(tenant)
+        assert f"The task was stopped. Aggregation {task_id} goes on" in capsys.readouterr().out
+        assert tenant.task(task_id)["completionStatus"] == ("Error" if clear_on_kill else None)
 
     def test_while_it_is_in_doubt(self, tenant: Emulator, source: str) -> None:
         tenant.fail(kind="drop_after", method="POST", path="/sources/*")

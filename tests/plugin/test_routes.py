@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import requests
 from airflow.models.log import Log
 from airflow.utils.session import create_session
 from fastapi import FastAPI
@@ -193,9 +192,27 @@ def test_a_start_whose_check_is_refused(page: Client, emulator: Emulator) -> Non
         lambda request: emulator.fail(403, method="GET") if f"/{source}/" in request.path else None
     )
     answer = page.post(f"{HERE}sources/{source}/aggregate", {"kind": "accounts"})
-    requests.delete(f"{emulator.url}/_emulator/faults", timeout=10)
+    emulator.clear_faults()
     assert [each.source_id for each in emulator.started].count(source) == 1
     assert answer.json()["message"].startswith("It may have been started: check before you try again.")
+
+
+def test_a_connection_that_has_become_invalid(
+    page: Client, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be edited while its rows are still on the page."""
+    monkeypatch.setenv("AIRFLOW_CONN_BROKEN", "sailpoint://client:@acme")
+    monkeypatch.setenv("AIRFLOW__SAILPOINT__PAGE_CONNECTIONS", "broken")
+    about = ids["task"]
+    answers = [
+        page.get(f"api/broken/tasks/{about}"),
+        page.post(f"api/broken/tasks/{about}/clear", {"dry_run": False}),
+        page.post(f"api/broken/sources/{about}/aggregate", {"kind": "accounts"}),
+    ]
+    assert [each.status_code for each in answers] == [502, 502, 502]
+    for each in answers:
+        assert "Connection 'broken': Client Secret (client_secret) is empty" in each.json()["detail"]
+    assert audited("sailpoint_clear", about) == audited("sailpoint_aggregate", about) == ["failed"]
 
 
 def test_starting_an_aggregation(page: Client, emulator: Emulator) -> None:

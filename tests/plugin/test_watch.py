@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_sptasks.client import budget, pacing
+from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.plugin.connections import connect
@@ -123,6 +124,16 @@ def test_what_began_and_ended_between_two_polls_is_seen(tenant: Emulator, time: 
     time.after(30)
     assert time.watch.snapshot.ended == ()
     assert [each.id for each in time.after(30).ended] == [task.id]
+
+
+def test_a_record_that_claims_to_be_of_the_future_hides_no_other(tenant: Emulator, time: Time) -> None:
+    """FAULTS P2: while nobody watches, more end than a page of the list holds."""
+    future = "2099-01-01T00:00:00Z"
+    tenant.add_task(launched=-60, duration=1.0, fields={"created": future, "launched": future})
+    time.after(0)
+    tasks = {tenant.add_task(launched=-60, duration=1.0).id for _ in range(MAX_PAGE_SIZE + 50)}
+    time.after(60)
+    assert tasks <= {each.id for each in time.after(60).ended}
 
 
 @pytest.mark.parametrize("version", ["beta", "v2024", "v2026", "v1"])

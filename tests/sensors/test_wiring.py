@@ -13,6 +13,7 @@ import airflow
 import pytest
 from airflow.sdk import DAG, Asset
 
+from airflow_provider_sptasks.client import transport
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.exceptions import SailPointRequestError, SailPointTaskNotFoundError
 from airflow_provider_sptasks.links import SailPointAggregationLink
@@ -94,6 +95,18 @@ def test_what_goes_on_in_the_triggerer(other: Emulator, case: str) -> None:
     assert arguments == expected
     assert launched_after == (None if case == "tasks" else SIX)
     assert before <= datetime.fromisoformat(waiting_since) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(("poke_interval", "timeout"), [(0.1, 3600), (60, 0.1)])
+def test_answers_may_take_the_connection_s_timeout_as_long_as_the_sensor_s_is_not_over(
+    tenant: Emulator, poke_interval: float, timeout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenant may be slower than the sensor is impatient."""
+    monkeypatch.setattr(transport, "DEADLINE_GRACE", 0.1)
+    task = tenant.add_task(launched=-60, duration=1).id
+    tenant.fail(kind="delay", delay=0.7, path="/task-status/*")
+    gate = waits_for(task, poke_interval=poke_interval, timeout=timeout)
+    assert gate.poke(context()).is_done is (timeout == 3600)
 
 
 @needs_airflow_3_3

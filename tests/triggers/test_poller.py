@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
+from airflow_provider_sptasks.client import transport
 from airflow_provider_sptasks.client.errors import BadRequestError, ForbiddenError, UnauthorizedError
 from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
 from airflow_provider_sptasks.emulator import Emulator, RateLimit
@@ -424,6 +426,19 @@ class TestFailures:
         assert "503" in lines[0]
         assert lines[1].endswith("works again")
         assert lines[2].startswith("Polling tasks of http://127.0.0.1"), "a second outage is logged again"
+
+    def test_answers_may_take_the_connection_s_timeout(
+        self, tenant: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(transport, "DEADLINE_GRACE", 0.1)
+        monkeypatch.setattr(_connection, "RETRY", replace(_connection.RETRY, deadline=0.1))
+        query = TaskQuery(tenant.add_task(launched=-60, duration=1).id)
+        tenant.fail(kind="delay", delay=0.7, path="/task-status/*")
+
+        async def main(triggerer: Triggerer) -> None:
+            await (await triggerer.watch(query)).all()
+
+        run(main)
 
     def test_of_one_type_keep_no_other_waiting(self, tenant: Emulator) -> None:
         """FAULTS S6: sources that can't be read, while tasks can."""
