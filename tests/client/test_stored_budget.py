@@ -43,7 +43,7 @@ NO_NUMBERS: tuple[Any, ...] = ("soon", "", None, True, [], {}, -1, -1e300, NAN, 
 NOT_LEARNT: tuple[Any, ...] = ("much", True, [], {}, -1, 0, 0.0, 1e-300, 0.99, NAN, INFINITY, 10**400)
 NO_LANES: tuple[Any, ...] = (
     *([], None, "0.1", 7, {str(number): 0 for number in range(10_000)}),
-    *({"0.1": time} for time in ("soon", None, {}, -1, NAN, 1e300)),
+    *({"0.1": no_number} for no_number in (*NO_NUMBERS, 1e300)),
 )
 
 
