@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -412,8 +413,12 @@ class TestHosts:
 
 def test_the_package_is_not_there(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
-    with pytest.raises(ValueError, match="budget_url needs the package redis"):
-        TaskStatusClient(settings(emulator, budget_url="redis://127.0.0.1:1/0"))
+    with pytest.raises(ValueError, match="budget_url needs the package redis") as caught:
+        TaskStatusClient(settings(emulator, budget_url="redis://127.0.0.1:1/0", budget_password="pa55word"))
+    # Tools that report errors send them along.
+    frames = [repr(frame.f_locals) for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    assert "BudgetServer" in str(frames)
+    assert "pa55word" not in str(frames)
 
 
 def test_a_429_is_learnt_from(limited: Emulator) -> None:
