@@ -129,6 +129,11 @@ def get_provider_info() -> dict[str, Any]:
                     "budget_url": {
                         "label": "Budget URL",
                         "description": "A Redis or Valkey server at which all hosts share the rate limit.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "budget_password": {
+                        "label": "Budget password",
+                        "description": "The password of that server, if it wants one.",
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },
                     "ui_url": {

@@ -19,7 +19,7 @@ import traceback
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -28,10 +28,13 @@ import requests
 from airflow.api_fastapi.core_api.datamodels.connections import ConnectionResponse
 from airflow.models.connection import Connection
 from airflow.sdk import DAG
+from airflow.sdk import Connection as SdkConnection
 from tenacity import wait_none
 
-from airflow_provider_sptasks.client import RetryPolicy
+from airflow_provider_sptasks.client import ClientSettings, RetryPolicy
+from airflow_provider_sptasks.client.urls import BUDGET_SCHEMES
 from airflow_provider_sptasks.emulator import Emulator
+from airflow_provider_sptasks.hooks._fields import EXTRAS, settings_of
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.operators.sailpoint import (
     SailPointClearPendingTasksOperator,
@@ -74,7 +77,8 @@ class World:
     def connection(self, **changes: Any) -> dict[str, Any]:
         proxy = f"http://user:{quote(self.password, safe='')}@proxy.example.com"
         fields = {"conn_type": "sailpoint", "host": self.tenant.url, "login": self.tenant.client_id}
-        extra = {"proxies": {"https": proxy}, "timeout": 5} | self.extra
+        budget = {"budget_url": "redis://user@127.0.0.1:1/0", "budget_password": self.secret}
+        extra = {"proxies": {"https": proxy}, "timeout": 5} | budget | self.extra
         return fields | {"password": self.secret, "extra": extra} | changes
 
     def hook(self) -> SailPointHook:
@@ -450,6 +454,13 @@ def fields_of_a_connection_that_are_refused(world: World) -> None:
         {"extra": {"proxies": {"https": f"http://user:{percent}@pro xy"}}},
         {"extra": {"proxies": [world.secret]}},
         {"extra": {"ui_url": f"https://user:{percent}@acme.example.com"}},
+        {"extra": {"budget_url": f"redis://user:{percent}@127.0.0.1:1/0"}},
+        {"extra": {"budget_url": f"redis://:{world.secret}@127.0.0.1:1/0"}},
+        {"extra": {"budget_url": f"redis://127.0.0.1:1/0?password={percent}"}},
+        {"extra": {"budget_url": [world.secret]}},
+        {"extra": {"budget_password": world.secret}},
+        {"extra": {"budget_url": "redis://127.0.0.1:1/0", "budget_password": f"{world.secret}\n."}},
+        {"extra": {"budget_url": "redis://127.0.0.1:1/0", "budget_password": [world.secret]}},
         {"extra": token},
         {"extra": {"access_token": [world.secret]}, "password": ""},
         {"extra": {"access_token": f"{world.secret}\n{world.secret}"}, "password": ""},
@@ -468,13 +479,15 @@ def fields_of_a_connection_that_are_refused(world: World) -> None:
 @path
 def the_api_of_connections(world: World) -> None:
     """As Airflow's API server answers who may read connections."""
-    given = world.connection(password=world.secret)
-    given["extra"]["access_token"] = world.secret
-    shown = ConnectionResponse.model_validate(
-        Connection(conn_id="sailpoint", **(given | {"extra": json.dumps(given["extra"])}))
-    )
-    assert "5" in shown.model_dump_json()
-    world.shown(shown.model_dump_json())
+    world.extra["access_token"] = world.secret
+    shown = as_the_api_shows(world.connection())
+    assert '\\"timeout\\": 5' in shown
+    world.shown(shown)
+
+
+def as_the_api_shows(connection: dict[str, Any]) -> str:
+    given = connection | {"extra": json.dumps(connection["extra"])}
+    return ConnectionResponse.model_validate(Connection(conn_id="sailpoint", **given)).model_dump_json()
 
 
 @path
@@ -544,6 +557,51 @@ def test_the_search_would_find_it(secret: str, world: Callable[[str], World]) ->
     seen.left = []
     logging.getLogger("urllib3").debug("Bearer %s", seen.tokens[0])
     assert seen.leaks()
+
+
+HIDDEN = "s3cr3t-of-an-extra"
+# Every way in which an extra could hold a secret: alone, and as the password of a URL of each kind.
+HOLDING: list[Any] = [
+    HIDDEN,
+    *(
+        form(f"{scheme}://{user}:{HIDDEN}@{host}")
+        for scheme in ("https", "http", *BUDGET_SCHEMES)
+        for user in ("", "user")
+        for host in ("127.0.0.1", "127.0.0.1:6379/0", "acme.api.identitynow.com/oauth/token")
+        for form in (str, lambda url: {"https": url})
+    ),
+]
+# What an extra needs besides itself.
+BESIDES = {"budget_password": {"budget_url": "redis://127.0.0.1:1/0"}}
+
+
+def accepted(name: str) -> Iterator[tuple[dict[str, Any], ClientSettings]]:
+    """Connections with something secret in an extra, as far as they are not refused."""
+    for value in HOLDING:
+        for password in ("of the client", ""):
+            extra = {name: value} | BESIDES.get(name, {})
+            given: dict[str, Any] = {"conn_type": "sailpoint", "host": "acme", "login": "id"}
+            given["password"] = password
+            with suppress(ValueError):
+                connection = SdkConnection(conn_id="sailpoint", **given, extra=json.dumps(extra))
+                yield given | {"extra": extra}, settings_of(connection, None)
+
+
+def test_the_api_shows_no_extra_that_holds_a_secret() -> None:
+    """Airflow leaves them out by their names: a secret needs an extra with a name that says so."""
+    holding = set()
+    for name in EXTRAS:
+        for given, settings in accepted(name):
+            masked = any(HIDDEN in secret for secret in settings.secrets)
+            assert masked, f"{name} holds a secret that nothing masks"
+            holding.add(name)
+            shown = as_the_api_shows(given)
+            assert name in shown
+            assert HIDDEN not in shown, f"Airflow's API of connections shows {name}"
+    assert holding == {"access_token", "budget_password", "proxies"}
+    # So none was forgotten above.
+    unshown = {each.name for each in fields(ClientSettings) if each.init and not each.repr}
+    assert unshown == {"client_secret", *holding}
 
 
 def test_a_token_url_elsewhere_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

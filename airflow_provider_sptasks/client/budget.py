@@ -1,12 +1,13 @@
-"""The budget of requests to a tenant as plain numbers, and the one that a process keeps for itself."""
+"""The budget of requests to a tenant as plain numbers, how it is stored, and the one that a process keeps."""
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from airflow_provider_sptasks.client.locks import fork_safe_lock
 
@@ -23,6 +24,11 @@ LEAST_COUNTED = 0.25
 # tenant, all of them together grow alike, and so slowly that they don't violate the limit three times in two
 # minutes, for which SailPoint locks the client out.
 REGROWTH_WINDOWS = 24.0
+# No time that is stored is further ahead: SailPoint's longest ban takes 20 minutes, behind which places are
+# taken.
+MAX_AHEAD_SECONDS = 1_800.0
+# Nothing that is stored is longer.
+MAX_BYTES = 1024
 
 
 @dataclass(slots=True)
@@ -46,10 +52,6 @@ class State:
     sent_at: float = 0.0
     learnt: float | None = None
     learnt_at: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what makes the same state again, as plain JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
 
     def take(
         self, lane: str | None, *, interval: float, burst: int, max_wait: float, window: float, now: float
@@ -120,6 +122,71 @@ class State:
 
     def _sent_lately(self, now: float, window: float) -> float:
         return self.sent * math.exp(-max(now - self.sent_at, 0.0) / window)
+
+
+def stored(state: State, now: float, clock: str = "") -> bytes:
+    """
+    Return what makes the same state again.
+
+    :param state: the state
+    :param now: the time
+    :param clock: what tells its keeper's clock from one that counts from another start
+    :raises OSError: it is too long
+    """
+    values = {name: getattr(state, name) for name in state.__slots__} | {"at": now, "clock": clock}
+    content = json.dumps(values).encode()
+    if len(content) > MAX_BYTES:
+        raise OSError(f"{len(content)} bytes are too many for it")
+    return content
+
+
+def restored(content: bytes, now: float, clock: str = "") -> State:
+    """
+    Make a state of what was stored, whatever that is: nothing in it lets anyone wait for ever.
+
+    If the clock was set back since then, the times are moved along with it.
+
+    :param content: what :func:`stored` returned; empty if there is none
+    :param now: the time
+    :param clock: as for :func:`stored`; by another clock it means nothing, and the state is a new one
+    """
+    if not content:
+        return State()
+    try:
+        if len(content) > MAX_BYTES:
+            raise ValueError
+        values = json.loads(content)
+        if values["clock"] != clock:
+            return State()
+        back = max(_number(values["at"], math.inf) - now, 0.0)
+
+        def moved(time: object) -> float:
+            return max(_number(time, now + back + MAX_AHEAD_SECONDS) - back, 0.0)
+
+        lanes = {name: moved(time) for name, time in values["lanes"].items()}
+        learnt = values["learnt"]
+        return State(
+            next=moved(values["next"]),
+            held_until=moved(values["held_until"]),
+            # What has passed means nothing, and would pile up.
+            lanes={name: time for name, time in lanes.items() if time > now},
+            sent=_number(values["sent"], math.inf),
+            sent_at=moved(values["sent_at"]),
+            learnt=None if learnt is None else _number(learnt, math.inf, minimum=MIN_PER_WINDOW),
+            learnt_at=moved(values["learnt_at"]),
+        )
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
+        # What was sent lately is not known any more: nothing is sent for as long as it may count.
+        return State(held_until=now + WINDOW)
+
+
+def _number(value: object, maximum: float, minimum: float = 0.0) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError
+    number = float(value)
+    if not minimum <= number <= maximum or math.isinf(number):
+        raise ValueError
+    return number
 
 
 class Budget(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import stat
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from airflow_provider_sptasks.client.budget import WINDOW, OwnBudget, State
+from airflow_provider_sptasks.client.budget import MAX_BYTES, OwnBudget, State, restored, stored
 from airflow_provider_sptasks.client.locks import fork_safe_lock
 
 try:
@@ -29,11 +28,8 @@ T = TypeVar("T")
 # Where the files are: for tests, and for hosts whose temporary directory is not shared by all processes.
 DIRECTORY_VARIABLE = "SAILPOINT_BUDGET_DIR"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-FILE_SIZE = 1024
 # No process needs the lock for longer than some microseconds, unless it was suspended.
 LOCK_SECONDS, LOCK_PAUSE_SECONDS = 1.0, 0.001
-# No time that is stored is further ahead; SailPoint's longest ban takes 20 minutes.
-MAX_AHEAD_SECONDS = 3_600.0
 # For that long a process keeps count by itself after the file failed.
 RETRY_SECONDS = 30.0
 
@@ -89,9 +85,9 @@ class HostBudget:
             _lock(file)
         try:
             now = time.monotonic()
-            state = _read(file, now)
+            state = restored(os.pread(file, MAX_BYTES, 0), now, _boot_id())
             result = change(state, now)
-            _write(file, state)
+            _write(file, stored(state, now, _boot_id()))
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)
         return result
@@ -143,28 +139,8 @@ def _lock(file: int) -> None:
             return
 
 
-def _read(file: int, now: float) -> State:
-    content = os.pread(file, FILE_SIZE, 0)
-    if not content:
-        return State()
-    try:
-        values = json.loads(content)
-        boot = values.pop("boot")
-        state = State(**values)
-        times = [state.next, state.held_until, state.sent_at, state.learnt_at, *state.lanes.values()]
-        usable = all(0 <= each <= now + MAX_AHEAD_SECONDS for each in times)
-        usable = usable and state.sent >= 0 and (state.learnt is None or state.learnt > 0)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        # What was sent lately is not known any more: nothing is sent for as long as it may count.
-        return State(held_until=now + WINDOW)
-    return state if usable and boot == _boot_id() else State()
-
-
-def _write(file: int, state: State) -> None:
-    content = json.dumps(state.to_json() | {"boot": _boot_id()}).encode().ljust(FILE_SIZE)
-    if len(content) > FILE_SIZE:
-        raise OSError(f"{len(content)} bytes are too many for it")
-    if os.pwrite(file, content, 0) < FILE_SIZE:
+def _write(file: int, content: bytes) -> None:
+    if os.pwrite(file, content.ljust(MAX_BYTES), 0) < MAX_BYTES:
         raise OSError("it could not be written whole: is the disk full?")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from airflow_provider_sptasks.client.budget import TENANT_LIMIT, WINDOW, Budget, OwnBudget, State
 from airflow_provider_sptasks.client.host_budget import HostBudget
 from airflow_provider_sptasks.client.locks import fork_safe_lock
-from airflow_provider_sptasks.client.redis_budget import RedisBudget
+from airflow_provider_sptasks.client.redis_budget import BudgetServer, RedisBudget
 
 MAX_BURST = 10
 LANE_BURST = 2
@@ -21,7 +21,7 @@ MAX_LANE_PART = 0.75
 # A process among many tries a little more than what it got lately: it may get more by now.
 CROWD_GROWTH = 1.25
 
-_pacers: dict[tuple[str, str, str, str | None], Pacer] = {}
+_pacers: dict[tuple[str, str, str, BudgetServer | None], Pacer] = {}
 _pacers_lock = fork_safe_lock()
 
 
@@ -213,7 +213,7 @@ class _Urgent(Pacer):
 
 
 def shared_pacer(
-    base_url: str, client_id: str, api_version: str, requests: float, budget_url: str | None = None
+    base_url: str, client_id: str, api_version: str, requests: float, server: BudgetServer | None = None
 ) -> Pacer:
     """
     Return the one pacer for what SailPoint counts together, in all processes of this user on this host.
@@ -222,17 +222,17 @@ def shared_pacer(
     :param client_id: the OAuth client
     :param api_version: the API version
     :param requests: requests per 10 seconds; where clients differ, the last one's applies to all
-    :param budget_url: the server at which all hosts share the budget; ``None`` for this host by itself
-    :raises ValueError: ``budget_url`` is given, and the package for it is not installed
+    :param server: where all hosts share the budget; ``None`` for this host by itself
+    :raises ValueError: ``server`` is given, and the package for it is not installed
     """
     counted = (base_url, client_id, api_version)
-    key = (*counted, budget_url)
+    key = (*counted, server)
     with _pacers_lock:
         pacer = _pacers.get(key)
         if pacer is None:
             budget: Budget = HostBudget(*counted)
-            if budget_url is not None:
-                budget = RedisBudget(budget_url, *counted, otherwise=budget)
+            if server is not None:
+                budget = RedisBudget(server, *counted, otherwise=budget)
             pacer = _pacers[key] = Pacer(requests, WINDOW, budget)
         pacer.requests = requests
         return pacer

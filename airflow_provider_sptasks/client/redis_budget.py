@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from airflow_provider_sptasks.client.budget import Budget, State
+from airflow_provider_sptasks.client.budget import Budget, State, restored, stored
 
 log = logging.getLogger(__name__)
 
@@ -31,19 +31,32 @@ return 1
 """
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetServer:
+    """
+    A Redis or Valkey server.
+
+    :param url: ``redis://``, ``rediss://``, ``valkey://`` or ``valkeys://``, without a password
+    :param password: its password; ``None`` if it wants none
+    """
+
+    url: str
+    password: str | None = field(default=None, repr=False)
+
+
 class RedisBudget:
     """
     The budget of all hosts for one tenant, client id and API version. Safe to share between threads.
 
     Times are by the server's clock. While the server is away, the budget is the host's; that is said once.
 
-    :param url: ``redis://``, ``rediss://`` or ``valkey://``, with a password where the server wants one
+    :param server: the server
     :param parts: what is counted together; only their hash is in the key
     :param otherwise: the budget while the server is away
     :raises ValueError: the package ``redis`` is not installed
     """
 
-    def __init__(self, url: str, *parts: str, otherwise: Budget) -> None:
+    def __init__(self, server: BudgetServer, *parts: str, otherwise: Budget) -> None:
         try:
             import redis
         except ImportError:
@@ -52,7 +65,8 @@ class RedisBudget:
             ) from None
         # A command is not repeated by the library: it would take longer than keeping count oneself.
         self._server: Any = redis.Redis.from_url(
-            url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
+            server.url.replace("valkey", "redis", 1) if server.url.startswith("valkey") else server.url,
+            password=server.password,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
             retry=None,
@@ -60,7 +74,7 @@ class RedisBudget:
         self._failures: tuple[type[Exception], ...] = (redis.RedisError, OSError)
         self._store = self._server.register_script(STORE)
         self._key = "sailpoint-budget:" + hashlib.sha256("\0".join(parts).encode()).hexdigest()
-        self._at = urlsplit(url).hostname
+        self._at = urlsplit(server.url).hostname
         self._otherwise = otherwise
         self._retry_at = 0.0
         self._is_away = False
@@ -73,7 +87,7 @@ class RedisBudget:
             except self._failures as error:
                 self._retry_at = time.monotonic() + RETRY_SECONDS
                 if not self._is_away:
-                    # Its text may hold the URL.
+                    # Its text may hold what was sent.
                     log.warning(
                         "The budget of requests at %s can't be had (%s): each host keeps count by itself",
                         self._at,
@@ -89,19 +103,12 @@ class RedisBudget:
 
     def _update(self, change: Callable[[State, float], T]) -> T:
         for _ in range(MAX_ATTEMPTS):
-            (seconds, microseconds), before = (
+            (seconds, microseconds), found = (
                 self._server.pipeline(transaction=False).time().get(self._key).execute()
             )
-            state = _read(before)
-            result = change(state, seconds + microseconds / 1e6)
-            after = json.dumps(state.to_json())
-            if self._store(keys=[self._key], args=[before or b"", after, EXPIRY_SECONDS]):
+            before, now = found or b"", seconds + microseconds / 1e6
+            state = restored(before, now)
+            result = change(state, now)
+            if self._store(keys=[self._key], args=[before, stored(state, now), EXPIRY_SECONDS]):
                 return result
         raise TimeoutError(f"others were quicker {MAX_ATTEMPTS} times")
-
-
-def _read(content: bytes | None) -> State:
-    try:
-        return State(**json.loads(content)) if content else State()
-    except (ValueError, TypeError):
-        return State()

@@ -62,7 +62,9 @@ class ClientSettings:
     :param access_token: a token that was got elsewhere, instead of a client's secret. It can't be renewed, so
         that nothing works any more once it has expired
     :param budget_url: a Redis or Valkey server at which all hosts share ``requests_per_10s`` and
-        ``poll_share``, such as ``redis://:password@host:6379/0``; ``None`` for each host by itself
+        ``poll_share``, such as ``redis://host:6379/0`` or ``redis://user@host:6379/0``, without a password;
+        ``None`` for each host by itself
+    :param budget_password: that server's password, if it wants one
     :param port: the API host's port, where ``host`` doesn't hold it
     :param ui_url: the administration UI, to which links lead, where it has a domain of its own; ``None`` for
         the tenant's, such as ``https://acme.identitynow.com``
@@ -81,7 +83,8 @@ class ClientSettings:
     poll_share: float = DEFAULT_POLL_SHARE
     max_answer_mb: float = 64.0
     access_token: str | None = field(default=None, repr=False)
-    budget_url: str | None = field(default=None, repr=False)
+    budget_url: str | None = None
+    budget_password: str | None = field(default=None, repr=False)
     port: int | None = None
     ui_url: str | None = None
 
@@ -113,8 +116,7 @@ class ClientSettings:
             raise ValueError(f"max_answer_mb {self.max_answer_mb!r} is out of range. Give 1 to 1024.")
         for key, url in self.proxies.items():
             check_proxy(key, url)
-        if self.budget_url is not None:
-            check_budget_url(self.budget_url)
+        self._check_budget()
         base_url = _base_url(self.host, self.port)
         object.__setattr__(self, "base_url", base_url)
         object.__setattr__(self, "token_endpoint", _token_endpoint(self.token_url, base_url))
@@ -140,19 +142,28 @@ class ClientSettings:
             digest = hashlib.sha256(self.access_token.encode()).hexdigest()
             object.__setattr__(self, "client_id", f"token-{digest[:16]}")
 
+    def _check_budget(self) -> None:
+        if self.budget_url is not None:
+            check_budget_url(self.budget_url)
+        if self.budget_password is not None:
+            if self.budget_url is None:
+                raise ValueError("budget_password is given without budget_url. Give both, or neither.")
+            _check_credential("budget_password", self.budget_password, "the server of budget_url")
+
     @property
     def secrets(self) -> frozenset[str]:
         """What must not be seen, of the credentials, the proxies and the budget's server."""
-        own = {self.client_secret, self.access_token or ""}
+        own = {self.client_secret, self.access_token or "", self.budget_password or ""}
         if self.client_secret:
             own |= basic_credentials(self.client_id, self.client_secret)
-        urls = [*self.proxies.values(), self.budget_url or ""]
-        return frozenset(own.union(*map(proxy_secrets, urls)) - {""})
+        return frozenset(own.union(*map(proxy_secrets, self.proxies.values())) - {""})
 
 
-def _check_credential(name: str, value: object) -> None:
+def _check_credential(
+    name: str, value: object, owner: str = "a personal access token or an API client"
+) -> None:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{name} is empty. Give the one of a personal access token or an API client.")
+        raise ValueError(f"{name} is empty. Give the one of {owner}.")
     if not value.isprintable() or value != value.strip():
         raise ValueError(
             f"{name} begins or ends with a space, or holds a line end or another control character. "

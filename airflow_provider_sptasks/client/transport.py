@@ -26,6 +26,7 @@ from airflow_provider_sptasks.client.errors import (
 from airflow_provider_sptasks.client.exchange import Exchange
 from airflow_provider_sptasks.client.multipart import Form, Sending
 from airflow_provider_sptasks.client.pacing import Pacer, Stage, shared_pacer
+from airflow_provider_sptasks.client.redis_budget import BudgetServer
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.tenant_clock import TenantClock
@@ -66,12 +67,13 @@ class Transport:
         self.settings = settings
         self.retry = retry or RetryPolicy()
         self.version = settings.version
+        server = BudgetServer(settings.budget_url, settings.budget_password) if settings.budget_url else None
         self._pacer = pacer or shared_pacer(
             settings.base_url,
             settings.client_id,
             settings.api_version,
             settings.requests_per_10s,
-            settings.budget_url,
+            server,
         )
         self._exchange = Exchange(settings)
         self._auth = ClientCredentialsAuth(

@@ -80,9 +80,13 @@ def check_budget_url(url: str) -> None:
     """
     Check the URL of a Redis or Valkey server.
 
+    Airflow shows it to whoever may read connections, so that a password has a field of its own.
+
     :param url: the URL
-    :raises ValueError: it is none; it isn't shown, since it may hold a password
+    :raises ValueError: it is none, or holds a password; it isn't shown, since it may hold one
     """
+    if ":" in re.sub(r"^\w*://", "", url).rpartition("@")[0]:
+        raise ValueError("budget_url holds a password. Give it as budget_password.")
     parts = _split(url)
     if (
         parts is None
@@ -94,8 +98,8 @@ def check_budget_url(url: str) -> None:
         or not re.fullmatch(r"(/\d{0,4})?", parts.path)
     ):
         raise ValueError(
-            "budget_url is not the URL of a Redis or Valkey server. Give such as redis://host:6379/0; "
-            "in a password # is %23, / is %2F, ? is %3F and @ is %40."
+            "budget_url is not the URL of a Redis or Valkey server. Give such as redis://host:6379/0, "
+            "and the password as budget_password."
         )
 
 

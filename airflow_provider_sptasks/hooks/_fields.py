@@ -106,5 +106,7 @@ EXTRAS: Mapping[str, Callable[[str, object], Any]] = {
     "max_answer_mb": _number,
     "ui_url": _text,
     "access_token": _secret,
+    # Not shown if it is no string: it may hold a password, which is refused.
     "budget_url": _secret,
+    "budget_password": _secret,
 }

@@ -52,8 +52,8 @@ class SailPointHook(BaseHook):
       ``timeout`` (seconds), ``verify`` (whether TLS is verified, or the path of a CA bundle), ``proxies``
       (URLs by scheme), ``requests_per_10s`` (of all this host's processes together), ``poll_share`` (of
       SailPoint's limit, for deferred sensors), ``budget_url`` (a Redis or Valkey server at which hosts share
-      both), ``max_answer_mb`` (megabytes of an answer), ``access_token`` (instead of the Client Secret),
-      ``ui_url`` (the administration UI, if it has a domain of its own)
+      both), ``budget_password`` (that server's), ``max_answer_mb`` (megabytes of an answer), ``access_token``
+      (instead of the Client Secret), ``ui_url`` (the administration UI, if it has a domain of its own)
 
     :param sailpoint_conn_id: the Airflow connection
     :param api_version: ``beta``, ``v2024``, ``v2025``, ``v2026`` or ``v1``; ``None`` for the connection's,
@@ -207,11 +207,12 @@ class SailPointHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the other fields of the connection form by their names, for Airflow 3.1."""
-        from wtforms import IntegerField, StringField
+        from wtforms import IntegerField, PasswordField, StringField
         from wtforms.validators import Optional, any_of
 
         def widget(label: str, description: str, schema: dict[str, Any]) -> Any:
             field = IntegerField if "integer" in schema["type"] else StringField
+            field = PasswordField if schema.get("format") == "password" else field
             among = [any_of(schema["enum"])] if "enum" in schema else []
             return field(label, validators=[Optional(), *among], description=description)
 

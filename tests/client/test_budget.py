@@ -9,19 +9,21 @@ import subprocess
 import sys
 import textwrap
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
 
 from airflow_provider_sptasks.client import TaskStatusClient, budget, host_budget, redis_budget
 from airflow_provider_sptasks.client.budget import OwnBudget, State
 from airflow_provider_sptasks.client.errors import RateLimitedError
 from airflow_provider_sptasks.client.host_budget import HostBudget
-from airflow_provider_sptasks.client.pacing import Pacer
-from airflow_provider_sptasks.client.redis_budget import RedisBudget
+from airflow_provider_sptasks.client.pacing import Pacer, shared_pacer
+from airflow_provider_sptasks.client.redis_budget import BudgetServer, RedisBudget
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.emulator import Emulator, RateLimit
 from harness.servers import Valkey
@@ -130,7 +132,7 @@ class TestHost:
         assert directory.stat().st_mode & 0o777 == 0o700
         assert file.stat().st_mode & 0o777 == 0o600
         assert not any(part in file.name or part in file.read_text() for part in PARTS if part != "v1")
-        assert json.loads(file.read_text()).keys() >= {"next", "held_until", "boot"}
+        assert json.loads(file.read_text()).keys() >= {"next", "held_until", "clock"}
 
     @pytest.mark.parametrize(
         "content",
@@ -328,21 +330,65 @@ def valkey() -> Iterator[str]:
         yield server.url
 
 
-def across(url: str, *parts: str) -> Pacer:
-    return Pacer(80, budget=RedisBudget(url, *parts, otherwise=OwnBudget()))
+@pytest.fixture
+def guarded(valkey: str) -> Iterator[str]:
+    """A server that wants a password of everyone, and has a user with another one."""
+    with redis.Redis.from_url(valkey) as admin:
+        admin.config_set("requirepass", PASSWORD)
+        admin.execute_command("ACL", "SETUSER", "airflow", "on", f">{USERS_PASSWORD}", "~*", "+@all")
+        yield valkey
+        admin.execute_command("ACL", "DELUSER", "airflow")
+        admin.config_set("requirepass", "")
+
+
+PASSWORD, USERS_PASSWORD = "pa55 w#rd/of:all@é", "pa55word of the user"
+
+
+def across(url: str, *parts: str, password: str | None = None) -> Pacer:
+    server = BudgetServer(url, password)
+    return Pacer(80, budget=RedisBudget(server, *parts, otherwise=OwnBudget()))
 
 
 class TestHosts:
     def test_share_it(self, valkey: str) -> None:
-        first, second = (Pacer(80, budget=RedisBudget(valkey, *PARTS, otherwise=OwnBudget())) for _ in "12")
+        first, second = (across(valkey, *PARTS) for _ in "12")
         waits = [wait for _ in range(20) for wait in (first.reserve(), second.reserve())]
         assert waits[-1] == pytest.approx(30 * 0.125, abs=1.5)
         first.refused(60)
         assert second.held() == pytest.approx(60, abs=1)
-        other = RedisBudget(
-            valkey.replace("redis", "valkey", 1), "another", *PARTS[1:], otherwise=OwnBudget()
-        )
-        assert Pacer(80, budget=other).held() == 0
+        other = across(valkey.replace("redis", "valkey", 1), "another", *PARTS[1:])
+        assert other.held() == 0
+
+    @pytest.mark.parametrize(("user", "password"), [("", PASSWORD), ("airflow@", USERS_PASSWORD)])
+    def test_with_a_password(
+        self, user: str, password: str, guarded: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It opens the server; what is stored there is the same for all who know any."""
+        parts = ("with a password", user)
+        first = across(guarded.replace("://", f"://{user}"), *parts, password=password)
+        second = across(guarded, *parts, password=PASSWORD)
+        first.hold(60)
+        assert second.held() == pytest.approx(60, abs=1)
+        assert caplog.messages == []
+        with redis.Redis.from_url(guarded, password=PASSWORD) as admin:
+            found = [(key, admin.get(key)) for key in admin.scan_iter()]
+        assert password not in repr(found)
+
+    @pytest.mark.parametrize("password", [None, "wr0ng pa55word"])
+    def test_with_a_wrong_password(
+        self, password: str | None, guarded: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        pacer = across(guarded, *PARTS, password=password)
+        assert reserve(pacer, 3) == [0.0] * 3
+        (message,) = caplog.messages
+        assert "can't be had (AuthenticationError)" in message
+        assert "pa55word" not in f"{caplog.text} {vars(pacer.budget)} {caplog.records[0].args}"
+
+    def test_another_password_is_another_pacer(self, valkey: str) -> None:
+        """After a rotation the new one counts, also in a triggerer that runs for months."""
+        pacers = [shared_pacer(*PARTS, 80, BudgetServer(valkey, each)) for each in ("a", "b", "b", None)]
+        assert len(set(pacers)) == 3
+        assert pacers[1] is pacers[2]
 
     def test_processes_of_two_hosts(
         self, valkey: str, limited: Emulator, monkeypatch: pytest.MonkeyPatch
@@ -354,7 +400,7 @@ class TestHosts:
     def test_goes_on_without_the_server(
         self, valkey: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        pacer = across("redis://:pa55word@127.0.0.1:1/0", *PARTS)
+        pacer = across("redis://127.0.0.1:1/0", *PARTS, password="pa55word")
         monkeypatch.setattr(redis_budget, "RETRY_SECONDS", 0.0)
         assert pacer.reserve() == pacer.reserve() == 0.0
         (message,) = caplog.messages
@@ -367,8 +413,12 @@ class TestHosts:
 
 def test_the_package_is_not_there(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
-    with pytest.raises(ValueError, match="budget_url needs the package redis"):
-        TaskStatusClient(settings(emulator, budget_url="redis://127.0.0.1:1/0"))
+    with pytest.raises(ValueError, match="budget_url needs the package redis") as caught:
+        TaskStatusClient(settings(emulator, budget_url="redis://127.0.0.1:1/0", budget_password="pa55word"))
+    # Tools that report errors send them along.
+    frames = [repr(frame.f_locals) for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    assert "BudgetServer" in str(frames)
+    assert "pa55word" not in str(frames)
 
 
 def test_a_429_is_learnt_from(limited: Emulator) -> None:

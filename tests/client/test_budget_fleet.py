@@ -186,7 +186,7 @@ def test_processes_that_are_killed_at_any_moment(
 ) -> None:
     """They only change the file, over and over, so that some die with the lock; the state survives them."""
     pacer = open_host()
-    pacer.hold(3_000)
+    pacer.hold(1_500)
     command = [sys.executable, "-c", textwrap.dedent(RESERVING), str(directory), *PARTS]
     for _ in range(3):
         processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
@@ -194,10 +194,10 @@ def test_processes_that_are_killed_at_any_moment(
             assert process.stdout is not None
             assert process.stdout.readline() == "reserving\n"
         for process in processes:
-            assert pacer.held() > 2_000
+            assert pacer.held() > 1_200
             process.send_signal(signal.SIGKILL)
             process.communicate()
-            assert pacer.held() > 2_000
+            assert pacer.held() > 1_200
     assert caplog.messages == []
 
 

@@ -200,7 +200,7 @@ class TestSharedPacer:
         emulator.add_task("1", duration=None)
         given = settings(emulator)
         pacer = shared_pacer(given.base_url, given.client_id, given.api_version, given.requests_per_10s)
-        pacer.hold(3_600)
+        pacer.hold(1_200)
         hasty = RetryPolicy(deadline=1)
         with TaskStatusClient(given, retry=hasty) as held, pytest.raises(NotSentError):
             held.get("1")

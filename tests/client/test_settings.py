@@ -212,6 +212,84 @@ def test_a_proxy_that_would_not_be_used_is_refused_and_not_shown(key: str, url: 
     )
 
 
+@pytest.mark.parametrize(
+    ("url", "password"),
+    [
+        ("redis://cache.example.com", None),
+        ("redis://cache.example.com:6379/0", "s3cr3t /+&=% é"),
+        ("rediss://user@cache.example.com:6379/12", "an0ther"),
+        ("valkey://[2001:db8::1]:6379", "an0ther"),
+        ("valkeys://user@[2001:db8::1]/", None),
+    ],
+)
+def test_budgets(url: str, password: str | None) -> None:
+    given = settings(budget_url=url, budget_password=password)
+    assert (given.budget_url, given.budget_password) == (url, password)
+    assert given.secrets - settings().secrets == ({password} if password else set())
+    assert url in repr(given)
+    assert password is None or password not in repr(given)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            f"{scheme}{user}:{password}@cache.example.com:6379/0"
+            for scheme in ("redis://", "rediss://", "valkey://", "ftp://", "")
+            for user in ("", "user")
+            for password in ("", "p4ss", *(f"p4{each}ss" for each in ("#", "/", "?", "@", " ", "[", "://")))
+        ),
+        "redis://user:p4ss@[2001:db8::1]:6379",
+        "redis://user:p4ss@",
+    ],
+)
+def test_a_password_in_budget_url_is_refused_and_not_shown(url: str) -> None:
+    """Airflow's API shows the extra to whoever may read connections."""
+    problem = r"^budget_url holds a password\. Give it as budget_password\.$"
+    with pytest.raises(ValueError, match=problem) as caught:
+        settings(budget_url=url)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "cache.example.com:6379",
+        "http://cache.example.com",
+        "redis://",
+        "redis://cache.example.com:port",
+        "redis://cache.example.com:99999",
+        "redis://cache.example.com/name",
+        "redis://cache.example.com/0?password=p4ss",
+        "redis://cache.example.com/0#p4ss",
+        "redis://cache.example.com\n/0",
+        "redis://user:p4ss",
+    ],
+)
+def test_refused_budgets(url: str) -> None:
+    problem = "budget_url is not the URL .* Give such as .*, and the password as budget_password"
+    with pytest.raises(ValueError, match=problem) as caught:
+        settings(budget_url=url)
+    assert "p4ss" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("password", "url", "problem"),
+    [
+        (SECRET, None, "budget_password is given without budget_url. Give both, or neither"),
+        ("", "redis://cache", "budget_password is empty. Give the one of the server of budget_url"),
+        (" ", "redis://cache", "budget_password is empty"),
+        (f"{SECRET}\n", "redis://cache", "budget_password begins or ends with a space"),
+        (f"a\ud800{SECRET}", "redis://cache", "another control character"),
+    ],
+)
+def test_refused_budget_passwords(password: str, url: str | None, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem) as caught:
+        settings(budget_url=url, budget_password=password)
+    assert SECRET not in str(caught.value)
+
+
 def test_are_computed_once() -> None:
     given = settings(host="acme", ui_url="https://acme.example.com/")
     for name in ("base_url", "token_endpoint", "admin_url", "version"):

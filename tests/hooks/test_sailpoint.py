@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from wtforms import PasswordField
 
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.get_provider_info import get_provider_info
@@ -131,6 +132,10 @@ class TestForms:
         ({"password": "secret\n"}, r"Client Secret \(client_secret\) .* holds a line end"),
         ({"extra": {"proxies": {"HTTPS": "http://user:secret@proxy"}}}, "Use http, https, all"),
         ({"extra": {"proxies": {"https": "http://user:sec#secret@proxy"}}}, "must be percent-encoded"),
+        ({"extra": {"budget_url": "redis://:secret@cache:6379/0"}}, "Give it as budget_password"),
+        ({"extra": {"budget_url": ["redis://:secret@cache"]}}, "budget_url is not a string"),
+        ({"extra": {"budget_password": "secret"}}, "budget_password is given without budget_url"),
+        ({"extra": {"budget_password": ["secret"]}}, "budget_password is not a string"),
         ({"extra": {"token_url": 7}}, "token_url 7 is not a string"),
         ({"extra": {"verify": 1}}, "verify 1 is not a string"),
     ],
@@ -270,5 +275,9 @@ def test_unverified_tls_is_warned_about(
 
 def test_old_airflow_gets_the_same_form() -> None:
     fields = get_provider_info()["connection-types"][0]["conn-fields"]
-    assert SailPointHook.get_connection_form_widgets().keys() == fields.keys()
+    widgets = SailPointHook.get_connection_form_widgets()
+    assert widgets.keys() == fields.keys()
+    hidden = {name for name, widget in widgets.items() if widget.field_class is PasswordField}
+    assert hidden == {"access_token", "budget_password"}
+    assert hidden == {name for name, field in fields.items() if field["schema"].get("format") == "password"}
     assert SailPointHook.get_ui_field_behaviour()["hidden_fields"] == ["schema", "extra"]

@@ -127,7 +127,7 @@ def test_what_began_and_ended_between_two_polls_is_seen(tenant: Emulator, time: 
 
 
 def test_a_record_that_claims_to_be_of_the_future_hides_no_other(tenant: Emulator, time: Time) -> None:
-    """FAULTS P2: while nobody watches, more end than a page of the list holds."""
+    """FAULTS P2: between two polls, more end than a page of the list holds."""
     future = "2099-01-01T00:00:00Z"
     tenant.add_task(launched=-60, duration=1.0, fields={"created": future, "launched": future})
     time.after(0)
