@@ -85,6 +85,7 @@ class Polling:
             sleep=self._flag.sleep,
             has_worked=has_worked,
             estimates=True,
+            defers=False,
         )
         is_first = True
         while (verdict := driver.poll()) is None or not verdict.is_final:

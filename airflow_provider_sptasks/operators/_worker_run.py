@@ -146,6 +146,7 @@ class WorkerRun:
             sleep=self.work.flag.sleep,
             has_worked=has_worked,
             estimates=not self.operator.deferrable,
+            defers=False,
         )
         is_first = True
         while True:

@@ -139,7 +139,7 @@ class AggregationWait:
         :param now: the time, aware
         """
         queries: list[Query] = [SourceName(each) for each in self.sources if self.named]
-        for source_id in filter(None, self._ids(answers)):
+        for source_id in filter(None, self.source_ids(answers)):
             query = self._query(source_id)
             queries.append(query)
             answer: NewestAggregation | None = answers.get(query)
@@ -158,7 +158,7 @@ class AggregationWait:
         accepted: list[TaskStatus] = []
         refused: list[TaskStatus] = []
         retries: list[datetime] = []
-        for source_id in self._ids(answers):
+        for source_id in self.source_ids(answers):
             answer = answers.get(self._query(source_id)) if source_id else None
             decisive = self._decisive(answer)
             if decisive is None:
@@ -186,7 +186,7 @@ class AggregationWait:
         :param answers: the answers so far
         """
         found = []
-        for source_id in self._ids(answers):
+        for source_id in self.source_ids(answers):
             answer = answers.get(self._query(source_id)) if source_id else None
             if answer is not None:
                 found += [each for each in (answer.newest, answer.last_complete) if each is not None]
@@ -216,7 +216,10 @@ class AggregationWait:
 
         :param answers: the answers so far
         """
-        return self._ids(answers)
+        if not self.named:
+            return list(self.sources)
+        found = [answers.get(SourceName(each)) for each in self.sources]
+        return [each if isinstance(each, str) else "" for each in found]
 
     def notes(self, answers: Answers) -> list[str]:
         """
@@ -226,19 +229,12 @@ class AggregationWait:
         """
         kind = f"kind {self.kind.value!r}" if self.kind else "a known kind of aggregation"
         notes = []
-        for source, source_id in zip(self.sources, self._ids(answers), strict=True):
+        for source, source_id in zip(self.sources, self.source_ids(answers), strict=True):
             answer = answers.get(self._query(source_id)) if source_id else None
             if answer is not None and answer.newest is None and answer.other_names:
                 names = cut_list(answer.other_names)
                 notes.append(f"Source {source} has launched tasks since then, but none of {kind}: {names}")
         return notes
-
-    def _ids(self, answers: Answers) -> list[str]:
-        """Return the ids of the sources, in their order; an empty one where it isn't known yet."""
-        if not self.named:
-            return list(self.sources)
-        found = [answers.get(SourceName(each)) for each in self.sources]
-        return [each if isinstance(each, str) else "" for each in found]
 
     def _query(self, source_id: str) -> SourceQuery:
         return SourceQuery.of(source_id, self.kind, self.launched_after)
@@ -248,7 +244,7 @@ class AggregationWait:
             error = answers.get(SourceName(each))
             if isinstance(error, Exception):
                 raise UnknownSourceError(str(error)) from None
-        unknown = [each for each in self._ids(answers) if answers.get(KnownSource(each)) is False]
+        unknown = [each for each in self.source_ids(answers) if answers.get(KnownSource(each)) is False]
         if unknown:
             raise UnknownSourceError(
                 f"The tenant has no source with the id {cut_list(unknown)}. Check source_id, and that the "

@@ -80,7 +80,7 @@ class Driver:
         sleep: Callable[[float], object] = time.sleep,
         has_worked: bool = False,
         estimates: bool = False,
-        defers: bool = False,
+        defers: bool,
     ) -> None:
         self.wait = wait
         self.answers: Answers = {}

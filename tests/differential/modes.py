@@ -71,6 +71,7 @@ class Sensor:
             seconds_left=lambda: math.inf,
             sleep=lambda _: None,
             has_worked=True,
+            defers=False,
         )
         driver.answers = dict(self._lasting)
         for _ in range(MAX_FAILED_POLLS):

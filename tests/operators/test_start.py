@@ -537,10 +537,11 @@ class TestKilling:
                 start.execute(Task().context())
         finally:
             signal.signal(signal.SIGUSR1, before)
-        start.on_kill()
         (task_id,) = started(tenant)
         assert f"The task was stopped. Aggregation {task_id} goes on" in capsys.readouterr().out
         assert tenant.task(task_id)["completionStatus"] == ("Error" if clear_on_kill else None)
+        start.on_kill()
+        assert sum(request.method == "PATCH" for request in tenant.requests) == clear_on_kill
 
     def test_while_it_is_in_doubt(self, tenant: Emulator, source: str) -> None:
         tenant.fail(kind="drop_after", method="POST", path="/sources/*")

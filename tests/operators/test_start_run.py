@@ -474,6 +474,14 @@ class TestGoesOn:
         why = "what the trigger saw is not the end" if has_seen else "the connection leads elsewhere"
         assert f"Polling again on a worker: {why}" in capsys.readouterr().out
 
+    def test_it_fails_with_what_the_triggerer_was_refused(self, tenant: Emulator, endless: str) -> None:
+        _, given = self.seen(tenant, None)
+        tenant.reset_requests()
+        event = {"version": ARGUMENTS_VERSION, "error": "refused", "message": "answered with 403"}
+        with pytest.raises(SailPointRequestError, match=r"^answered with 403$"):
+            operator("deferrable").execute_complete(Task().context(), event, **given)
+        assert tenant.requests == ()
+
     def test_a_refusal_is_taken_at_its_word(self, tenant: Emulator, endless: str) -> None:
         _, given = self.seen(tenant, None)
         tenant.fail(403, times=1, **POLLS)

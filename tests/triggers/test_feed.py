@@ -317,6 +317,24 @@ def test_polls_come_as_often_as_wanted_and_as_their_share_allows(
     asyncio.run(main())
 
 
+def test_an_edited_connection_is_followed(tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same clients stay as long as it says the same: they have a token, and a place in the pace."""
+    monkeypatch.setattr(_connection, "CONNECTION_CACHE_SECONDS", 0.0)
+
+    async def main() -> None:
+        feed = Feed("sailpoint_default", None)
+        clients = await feed._connected()
+        feed._refresh_at = 0.0
+        assert await feed._connected() is clients
+        monkeypatch.setenv(CONNECTION, f"{tenant.connection_uri}?api_version=v2025")
+        assert await feed._connected() is clients
+        feed._refresh_at = 0.0
+        assert (await feed._connected()).client.settings.api_version == "v2025"
+        feed.close()
+
+    asyncio.run(main())
+
+
 def test_a_fault_of_a_poll_reaches_the_watchers(tenant: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or they would wait for ever, and no log would say so."""
 

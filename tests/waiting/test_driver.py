@@ -52,7 +52,12 @@ def drive(emulator: Emulator, task_id: str, polls: int, *, estimates: bool = Tru
     log = Log()
     wait = TaskWait((task_id,), SUCCESS, timedelta(0), single=False).begun(datetime.now(UTC))
     driver = Driver(
-        Connection(emulator), wait, ProgressLogger(log), seconds_left=lambda: 60.0, estimates=estimates
+        Connection(emulator),
+        wait,
+        ProgressLogger(log),
+        seconds_left=lambda: 60.0,
+        estimates=estimates,
+        defers=False,
     )
     for _ in range(polls):
         assert driver.poll() is not None
@@ -140,6 +145,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
             ProgressLogger(Log()),
             seconds_left=lambda: end - tenant.now,
             sleep=tenant.sleep,
+            defers=False,
             **arguments,
         )
 
