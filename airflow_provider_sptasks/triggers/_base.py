@@ -16,7 +16,7 @@ from asgiref.sync import sync_to_async
 from airflow_provider_sptasks.client.errors import SailPointError
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.sources import source_page
-from airflow_provider_sptasks.from_trigger import success_is_listened_to, why_not_end
+from airflow_provider_sptasks.from_trigger import airflow_can, success_is_listened_to, why_not_end
 from airflow_provider_sptasks.links import LINK_KEY
 from airflow_provider_sptasks.triggers._poller import subscribe
 from airflow_provider_sptasks.triggers._subscription import ConnectionChangedError, Subscription
@@ -175,7 +175,8 @@ class SensorTrigger(BaseTrigger):
 
     async def _may_end_here(self) -> bool:
         # In dag.test() a trigger has no id, and can't end a task.
-        if not self.end_from_trigger or self.trigger_id is None or self._ti() is None:
+        can = self.end_from_trigger and airflow_can()
+        if not can or self.trigger_id is None or self._ti() is None:
             return False
         operator = self._operator() if self.starts_here else None
         reason = None if operator is None else why_not_end(operator)

@@ -118,6 +118,7 @@ def test_is_made_as_every_trigger_of_airflow(kind: type[SensorTrigger], own: dic
     assert vars(Plain()).items() <= vars(made(**own)).items()  # type: ignore[no-untyped-call]
 
 
+@needs_airflow_3_3
 @pytest.mark.parametrize("by_source", [False, True])
 def test_what_is_not_given(tenant: Emulator, by_source: bool) -> None:
     """Any status counts, aggregations are of accounts, and a worker goes on; or else the XCom is set here."""
@@ -404,6 +405,7 @@ def test_says_why_a_success_ends_on_a_worker(tenant: Emulator, capsys: pytest.Ca
     assert "A success will end on a worker: outlets is set" in capsys.readouterr().out
 
 
+@needs_airflow_3_3
 def test_an_xcom_that_can_not_be_set_is_logged(tenant: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     task = tenant.add_task(launched=-60, duration=1)
     one = trigger(task.id, end_from_trigger=True)
