@@ -85,8 +85,10 @@ class _Bounded:
     port: int
 
     def connect(self) -> None:
-        # Or each of a host's addresses may take the whole time.
-        self.timeout /= max(1, _addresses(self.host, self.port))
+        # Or each of a host's addresses may take the whole time. Who connects through SOCKS may not know them,
+        # and not want to ask for them here.
+        if not hasattr(self, "_socks_options"):
+            self.timeout /= max(1, _addresses(self.host, self.port))
         super().connect()  # type: ignore[misc]
         _current.check()
 
@@ -99,7 +101,7 @@ def _addresses(host: str, port: int) -> int:
     try:
         return len(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except OSError:
-        return 1  # a proxy may know it
+        return 1  # connecting says what is wrong
 
 
 @cache

@@ -151,12 +151,38 @@ class TestTime:
             connect(host="https://gateway.example.com", timeout=3, retry=ONCE).get(ID)
         assert given == pytest.approx([1.0], abs=0.1)
 
-    def test_of_a_host_that_only_a_proxy_knows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_a_host_that_is_not_known(self, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
         def unknown(*_: object, **__: object) -> None:
-            raise socket.gaierror("unknown")
+            raise socket.gaierror("it is unknown")
 
         monkeypatch.setattr(socket, "getaddrinfo", unknown)
-        assert connections._addresses("tenant", 443) == 1
+        with pytest.raises(TransportError, match="it is unknown"):
+            connect(host="https://gateway.example.com", timeout=3, retry=ONCE).get(ID)
+
+    def test_a_host_beyond_a_socks_proxy_is_not_looked_up_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With socks5h, its name is the proxy's to look up, and may be known there alone."""
+        looked_up: list[object] = []
+
+        def look_up(*given: object, **_: object) -> list[int]:
+            looked_up.append(given)
+            return [1, 2]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+        class Connecting:
+            host, port, timeout = "tenant.internal", 443, 8.0
+
+            def connect(self) -> None:
+                pass
+
+        class ThroughSocks(Connecting):
+            _socks_options = {"socks_version": 2}  # noqa: RUF012 - as urllib3 names it
+
+        direct, through = (connections._bounded(kind)() for kind in (Connecting, ThroughSocks))
+        direct.connect()
+        assert (direct.timeout, len(looked_up)) == (4.0, 1)
+        through.connect()
+        assert (through.timeout, len(looked_up)) == (8.0, 1)
 
     @pytest.mark.parametrize(
         "line",
