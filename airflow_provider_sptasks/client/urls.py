@@ -12,6 +12,8 @@ from airflow_provider_sptasks.client.redaction import basic_credentials
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 BUDGET_SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 PROXY_KEYS = ("http", "https", "all")
+# What can be resolved: parts of 1 to 63 characters, 253 in all. Letters beyond ASCII are written as "xn--".
+_HOST_NAME = re.compile(r"(?=.{1,253}\.?\Z)([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 
 
 def checked_url(url: str, name: str) -> SplitResult:
@@ -146,7 +148,12 @@ def _with_scheme(url: str) -> str:
 
 
 def _is_host(host: str) -> bool:
-    return bool(host) and (":" in host or all(char.isalnum() or char in ".-_" for char in host))
+    if ":" not in host:
+        return bool(_HOST_NAME.fullmatch(host))
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
 
 
 def _is_printable(url: str) -> bool:

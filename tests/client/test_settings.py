@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -98,6 +99,16 @@ def test_a_tenant_is_one_however_it_is_spelt(given: dict[str, Any]) -> None:
         ("acme corp", "is not a tenant's name"),
         ("acme,evil.com", "is not a tenant's name"),
         ("https://acme.example.com:0", "is not a tenant's name"),
+        (".", "is not a tenant's name"),
+        ("https://..", "is not a tenant's name"),
+        (".acme.example.com", "is not a tenant's name"),
+        ("acme..example.com", "is not a tenant's name"),
+        ("acme.example.com..", "is not a tenant's name"),
+        (f"{'a' * 64}.example.com", "is not a tenant's name"),
+        (f"{'a' * 64}", "is not a tenant's name"),
+        (".".join(["a" * 63] * 4) + ".com", "is not a tenant's name"),
+        ("bücher.example.com", "is not a tenant's name"),
+        ("https://[::g]", "is not a"),
         ("https://acme.example.com:port", "is not a URL. Check its host and its port"),
         ("https://acme.example.com:99999", "is not a URL. Check its host and its port"),
         ("https://[::1", "is not a URL. Check its host and its port"),
@@ -195,6 +206,8 @@ def test_proxies(key: str, url: str) -> None:
         ("https", "user:p#ss@proxy.example.com", "must be percent-encoded"),
         ("https", "http://proxy.example.com/pss", "has a path"),
         ("https", "http://user:pss", "is not one. Give such as"),
+        ("https", "http://user:pss@proxy..example.com", "is not one. Give such as"),
+        ("https", "http://user:pss@.:3128", "is not one. Give such as"),
         ("https", "http://proxy.example.com:0", "is not one"),
         ("https", "http://proxy.example.com:99999", "is not one"),
         ("https", "http://:3128", "is not one"),
@@ -258,6 +271,8 @@ def test_a_password_in_budget_url_is_refused_and_not_shown(url: str) -> None:
         "cache.example.com:6379",
         "http://cache.example.com",
         "redis://",
+        "redis://.:6379",
+        "redis://cache..example.com",
         "redis://cache.example.com:port",
         "redis://cache.example.com:99999",
         "redis://cache.example.com/name",
@@ -397,7 +412,8 @@ def test_any_host_is_refused_by_name_or_made_a_url(host: str) -> None:
         assert str(error).startswith("Tenant (host)")  # noqa: PT017 - most texts are good for nothing
         return
     assert base_url.startswith(("https://", "http://localhost", "http://127.", "http://[::1]"))
-    assert not base_url.endswith("/")
+    assert urlsplit(base_url).hostname
+    assert settings(host=base_url).base_url == base_url
 
 
 def test_shows_no_secret() -> None:
