@@ -35,7 +35,6 @@ LAYERS = [
     ["client.auth", "client.budget", "client.entries", "client.kinds", "client.multipart", "client.retry"],
     ["client.host_budget", "client.redis_budget"],
     ["client.pacing"],
-    ["client.turns"],
     ["client.http", "client.models", "client.models_sources", "client.settings", "client.start_options"],
     ["client.filters", "client.launches"],
     ["client.extent"],

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from airflow_provider_sptasks.client.locks import fork_safe_lock
 
@@ -158,35 +158,41 @@ def restored(content: bytes, now: float, clock: str = "") -> State:
         values = json.loads(content)
         if values["clock"] != clock:
             return State()
-        back = max(_number(values["at"], math.inf) - now, 0.0)
-
-        def moved(time: object) -> float:
-            return max(_number(time, now + back + MAX_AHEAD_SECONDS) - back, 0.0)
-
-        lanes = {name: moved(time) for name, time in values["lanes"].items()}
-        learnt = values["learnt"]
+        lanes, learnt = values["lanes"], values["learnt"]
+        at, sent, learnt_number, *times = _numbers(
+            values["at"],
+            values["sent"],
+            MIN_PER_WINDOW if learnt is None else learnt,
+            values["next"],
+            values["held_until"],
+            values["sent_at"],
+            values["learnt_at"],
+            *lanes.values(),
+        )
+        back = max(at - now, 0.0)
+        if max(times) > now + back + MAX_AHEAD_SECONDS or learnt_number < MIN_PER_WINDOW:
+            raise ValueError
+        due, held_until, sent_at, learnt_at, *lane_times = [max(time - back, 0.0) for time in times]
         return State(
-            next=moved(values["next"]),
-            held_until=moved(values["held_until"]),
+            next=due,
+            held_until=held_until,
             # What has passed means nothing, and would pile up.
-            lanes={name: time for name, time in lanes.items() if time > now},
-            sent=_number(values["sent"], math.inf),
-            sent_at=moved(values["sent_at"]),
-            learnt=None if learnt is None else _number(learnt, math.inf, minimum=MIN_PER_WINDOW),
-            learnt_at=moved(values["learnt_at"]),
+            lanes={name: time for name, time in zip(lanes, lane_times, strict=True) if time > now},
+            sent=sent,
+            sent_at=sent_at,
+            learnt=None if learnt is None else learnt_number,
+            learnt_at=learnt_at,
         )
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         # What was sent lately is not known any more: nothing is sent for as long as it may count.
         return State(held_until=now + WINDOW)
 
 
-def _number(value: object, maximum: float, minimum: float = 0.0) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError
-    number = float(value)
-    if not minimum <= number <= maximum or math.isinf(number):
-        raise ValueError
-    return number
+def _numbers(*values: Any) -> list[float]:
+    for value in values:
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            raise ValueError
+    return [float(value) for value in values]
 
 
 class Budget(Protocol):

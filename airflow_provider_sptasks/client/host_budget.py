@@ -10,6 +10,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -87,7 +88,9 @@ class HostBudget:
             now = time.monotonic()
             state = restored(os.pread(file, MAX_BYTES, 0), now, _boot_id())
             result = change(state, now)
-            _write(file, stored(state, now, _boot_id()))
+            content = stored(state, now, _boot_id()).ljust(MAX_BYTES)
+            if os.pwrite(file, content, 0) < MAX_BYTES:
+                raise OSError("it could not be written whole: is the disk full?")
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)
         return result
@@ -139,19 +142,10 @@ def _lock(file: int) -> None:
             return
 
 
-def _write(file: int, content: bytes) -> None:
-    if os.pwrite(file, content.ljust(MAX_BYTES), 0) < MAX_BYTES:
-        raise OSError("it could not be written whole: is the disk full?")
-
-
-_boot: list[str] = []
-
-
+@cache
 def _boot_id() -> str:
     """Return the name of this machine's start, from which its clock counts; empty where it has none."""
-    if not _boot:
-        try:
-            _boot.append(BOOT_ID.read_text().strip())
-        except OSError:
-            _boot.append("")
-    return _boot[0]
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

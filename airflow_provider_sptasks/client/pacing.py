@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 
 from airflow_provider_sptasks.client.budget import TENANT_LIMIT, WINDOW, Budget, OwnBudget, State
+from airflow_provider_sptasks.client.errors import NotSentError
 from airflow_provider_sptasks.client.host_budget import HostBudget
 from airflow_provider_sptasks.client.locks import fork_safe_lock
 from airflow_provider_sptasks.client.redis_budget import BudgetServer, RedisBudget
@@ -25,19 +28,6 @@ _pacers: dict[tuple[str, str, str, BudgetServer | None], Pacer] = {}
 _pacers_lock = fork_safe_lock()
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """
-    A pace in which a request takes a place.
-
-    :param pacer: the pace
-    :param horizon: no place is taken that many seconds ahead or more; the request comes again later
-    """
-
-    pacer: Pacer
-    horizon: float = math.inf
-
-
 class Pacer:
     """
     Spreads requests evenly, after a small burst, so that no window holds more than the limit.
@@ -53,6 +43,8 @@ class Pacer:
     """
 
     max_burst = MAX_BURST
+    horizon = HORIZON_SECONDS
+    """A place further ahead is not taken; the request comes again later."""
 
     def __init__(self, requests: float, window: float = WINDOW, budget: Budget | None = None) -> None:
         self.requests = requests
@@ -81,9 +73,9 @@ class Pacer:
         return min(1 / self.interval, CROWD_GROWTH * max(lately, 1) / seconds)
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The paces in which a request takes a place, one after the other, each when its time has come."""
-        return (Stage(self, HORIZON_SECONDS),)
+    def whole(self) -> Pacer:
+        """The pace of all requests, of which this may be a lane."""
+        return self
 
     def lane(self, share_of_limit: float) -> Lane:
         """
@@ -100,6 +92,30 @@ class Pacer:
         """Return the pace of requests that can't wait but for a :meth:`hold`: the others wait for them."""
         return _Urgent(self)
 
+    def wait_for_turn(self, what: str, deadline: float, sleep: Callable[[float], object]) -> None:
+        """
+        Take a place, and wait until it has come.
+
+        :param what: what is to be sent, for the error
+        :param deadline: when the place must have come, by the monotonic clock
+        :param sleep: waits for seconds
+        :raises NotSentError: it comes later than that
+        """
+        wait = self._take_place(what, deadline, sleep)
+        while wait > 0:
+            sleep(wait)
+            wait = _in_time(what, deadline, self.held())
+
+    def _take_place(self, what: str, deadline: float, sleep: Callable[[float], object]) -> float:
+        """Take a place as soon as it comes within the horizon; return the seconds until then."""
+        while True:
+            left = max(deadline - time.monotonic(), 0.0)
+            wait = _in_time(what, deadline, self.reserve(min(left, self.horizon)))
+            if wait <= self.horizon:
+                return wait
+            # All who wait for one must not come at the same time.
+            sleep(wait - self.horizon * random.uniform(0.5, 1))  # noqa: S311 - no secret
+
     def reserve(self, max_wait: float = math.inf) -> float:
         """
         Take the next place.
@@ -107,9 +123,9 @@ class Pacer:
         :param max_wait: seconds that the caller can wait
         :return: seconds to wait before sending; where that is more than ``max_wait``, no place was taken
         """
-        return self.budget.update(lambda state, now: self._take(state, now, max_wait))
+        return self.budget.update(partial(self._take, max_wait=max_wait))
 
-    def _take(self, state: State, now: float, max_wait: float) -> float:
+    def _take(self, state: State, now: float, *, max_wait: float) -> float:
         self._allowed = state.allowed(self.window, now)
         requests = min(self.requests, self._allowed)
         wait = state.take(
@@ -120,16 +136,13 @@ class Pacer:
             window=self.window,
             now=now,
         )
-        self._note(wait <= max_wait, is_held=state.held_until > now)
+        at = time.monotonic()
+        self._began_at = min(self._began_at, at)
+        if wait <= max_wait:
+            self._taken_at.append(at)
+        elif state.held_until <= now:
+            self._crowded_at = at
         return wait
-
-    def _note(self, is_taken: bool, is_held: bool) -> None:
-        now = time.monotonic()
-        self._began_at = min(self._began_at, now)
-        if is_taken:
-            self._taken_at.append(now)
-        elif not is_held:
-            self._crowded_at = now
 
     def hold(self, seconds: float) -> None:
         """
@@ -168,21 +181,28 @@ class Lane(Pacer):
     :param share_of_limit: the part of SailPoint's limit, above 0 to 1
     """
 
+    horizon = math.inf
+
     def __init__(self, parent: Pacer, share_of_limit: float) -> None:
         super().__init__(TENANT_LIMIT * share_of_limit, parent.window, parent.budget)
         self._parent = parent
         self._name = f"{share_of_limit:g}"
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The lane, then the whole."""
-        return (Stage(self), Stage(self._parent))
+    def whole(self) -> Pacer:
+        """The pace of all requests."""
+        return self._parent
 
     def lane(self, share_of_limit: float) -> Lane:
         """Return a lane beside this one: shares are always of the whole limit."""
         return self._parent.lane(share_of_limit)
 
-    def _take(self, state: State, now: float, max_wait: float) -> float:
+    def wait_for_turn(self, what: str, deadline: float, sleep: Callable[[float], object]) -> None:
+        """Wait for a place in the lane, and then for one in the whole."""
+        super().wait_for_turn(what, deadline, sleep)
+        self._parent.wait_for_turn(what, deadline, sleep)
+
+    def _take(self, state: State, now: float, *, max_wait: float) -> float:
         self._allowed = MAX_LANE_PART * min(self._parent.requests, state.allowed(self.window, now))
         return state.take(
             self._name,
@@ -197,14 +217,11 @@ class Lane(Pacer):
 class _Urgent(Pacer):
     """The pace of requests that can't wait; what they take, the parent's others don't get."""
 
+    horizon = math.inf
+
     def __init__(self, parent: Pacer) -> None:
         super().__init__(parent.requests, parent.window, parent.budget)
         self._parent = parent
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The only one is itself."""
-        return (Stage(self),)
 
     def reserve(self, max_wait: float = math.inf) -> float:  # noqa: ARG002 - it takes a place anyway
         """Take a place, wherever it is; return the seconds for which nothing may be sent."""
@@ -236,3 +253,13 @@ def shared_pacer(
             pacer = _pacers[key] = Pacer(requests, WINDOW, budget)
         pacer.requests = requests
         return pacer
+
+
+def _in_time(what: str, deadline: float, wait: float) -> float:
+    if wait > max(deadline - time.monotonic(), 0.0):
+        raise NotSentError(
+            f"{what} was not sent: the client's own pace allows it in {wait:.1f} s, "
+            "which is after the call's deadline",
+            retry_after=wait,
+        )
+    return wait

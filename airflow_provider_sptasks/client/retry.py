@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
@@ -77,28 +78,23 @@ class RetryPolicy:
         stop = stop_before_delay(self.deadline)
         retrying = Retrying(
             retry=retry_if_exception(_is_retryable),
-            wait=_AtLeastAsAsked(self.wait),
+            wait=partial(_at_least_as_asked, self.wait),
             stop=stop if self.max_attempts is None else stop | stop_after_attempt(self.max_attempts),
             sleep=self.sleep,
             before_sleep=lambda state: _log_retry(state, what),
             reraise=True,
         )
-        return retrying(lambda: _lean(attempt))
+        result: T = retrying(_lean, attempt)
+        return result
 
 
-class _AtLeastAsAsked(wait_base):
-    """Waits as ``own``, or as ``Retry-After`` asks if that is longer, and a little more to spread a herd."""
-
-    def __init__(self, own: wait_base) -> None:
-        self._own = own
-        self._jitter = wait_random(0, 1)
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        own = self._own(retry_state)
-        error = retry_state.outcome and retry_state.outcome.exception()
-        if isinstance(error, SailPointError) and error.retry_after is not None:
-            return max(own, error.retry_after) + self._jitter(retry_state)
-        return own
+def _at_least_as_asked(own: wait_base, state: RetryCallState) -> float:
+    """Wait as ``own``, or as ``Retry-After`` asks if that is longer, and a little more to spread a herd."""
+    seconds = own(state)
+    error = state.outcome and state.outcome.exception()
+    if isinstance(error, SailPointError) and error.retry_after is not None:
+        return max(seconds, error.retry_after) + wait_random(0, 1)(state)
+    return seconds
 
 
 def _lean(attempt: Callable[[], T]) -> T:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,16 +26,16 @@ from airflow_provider_sptasks.client.errors import (
 )
 from airflow_provider_sptasks.client.exchange import Exchange
 from airflow_provider_sptasks.client.multipart import Form, Sending
-from airflow_provider_sptasks.client.pacing import Pacer, Stage, shared_pacer
+from airflow_provider_sptasks.client.pacing import Pacer, shared_pacer
 from airflow_provider_sptasks.client.redis_budget import BudgetServer
 from airflow_provider_sptasks.client.retry import RetryPolicy
 from airflow_provider_sptasks.client.settings import ClientSettings
 from airflow_provider_sptasks.client.tenant_clock import TenantClock
-from airflow_provider_sptasks.client.turns import wait_for_turn
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Decode = Callable[[http.Request, http.Response], T]
 
 # Seconds for which nothing is sent after a 429, even if it asks for less.
 SHORTEST_HOLD = 1.0
@@ -140,7 +141,7 @@ class Transport:
         """Close the connections; the transport can be used again."""
         self._exchange.close()
 
-    def call(self, request: http.Request, decode: Callable[[http.Request, http.Response], T]) -> T:
+    def call(self, request: http.Request, decode: Decode[T]) -> T:
         """
         Try until it succeeds, fails for good, or the policy's deadline is near.
 
@@ -150,36 +151,37 @@ class Transport:
         """
         deadline = time.monotonic() + self.retry.deadline
         return self.retry.call(
-            lambda: _decoded(request, self._attempt(request, deadline), decode),
-            f"{request.method} {request.path}",
+            partial(self._attempt, request, decode, deadline), f"{request.method} {request.path}"
         )
 
-    def _attempt(self, request: http.Request, deadline: float) -> http.Response:
+    def _attempt(self, request: http.Request, decode: Decode[T], deadline: float) -> T:
         """Send once, and once more if the token was refused: it may have been revoked."""
         url = self.settings.base_url + request.target
         token = self._token(deadline)
         try:
-            return self._send_in_time(request, url, deadline, token)
+            return self._send_in_time(request, url, decode, deadline, token)
         except APIError as error:
             if error.status != 401:
                 raise
             if self.settings.access_token is not None:
                 raise _given_token_refused(error) from None
-        return self._send_in_time(request, url, deadline, self._token(deadline, refused=token))
+        return self._send_in_time(request, url, decode, deadline, self._token(deadline, refused=token))
 
     def _send_in_time(
-        self, request: http.Request, url: str, deadline: float, token: str | None = None
-    ) -> http.Response:
+        self, request: http.Request, url: str, decode: Decode[T], deadline: float, token: str | None = None
+    ) -> T:
         """Send in turn; a request for a token doesn't wait in the lane of the call that needs it."""
-        self._keep_pace(request, deadline, self._pacer.stages if token else self._pacer.stages[-1:])
+        what = f"{request.method} {request.path}"
+        pacer = self._pacer.whole if token is None else self._pacer
+        pacer.wait_for_turn(what, deadline, self.retry.sleep)
+        if self.retry.strict and time.monotonic() > deadline:
+            raise NotSentError(f"{what} was not sent: the call's deadline has passed")
         try:
-            response = self._send(request, url, deadline, token)
+            return self._send(request, url, decode, deadline, token)
         except RateLimitedError as error:
             if token is not None:  # the token endpoint's limit is not the API's
                 self._pacer.refused(max(SHORTEST_HOLD, error.retry_after or 0.0))
             raise
-        self._note_deprecation(request, response)
-        return response
 
     def _token(self, deadline: float, refused: str | None = None) -> str:
         if self.settings.access_token is not None:
@@ -188,17 +190,9 @@ class Transport:
             lambda: self._fetch_token(deadline), refused=refused, max_wait=self._seconds_left(deadline)
         )
 
-    def _keep_pace(self, request: http.Request, deadline: float, stages: Iterable[Stage]) -> None:
-        """Wait for a place within the pace, but not beyond the deadline: then nothing is sent."""
-        wait_for_turn(stages, f"{request.method} {request.path}", deadline, self.retry.sleep)
-        if self.retry.strict and time.monotonic() > deadline:
-            raise NotSentError(
-                f"{request.method} {request.path} was not sent: the call's deadline has passed"
-            )
-
     def _send(
-        self, request: http.Request, url: str, deadline: float, token: str | None = None
-    ) -> http.Response:
+        self, request: http.Request, url: str, decode: Decode[T], deadline: float, token: str | None
+    ) -> T:
         body = request.body.sending(self.retry.check) if isinstance(request.body, Form) else request.body
         try:
             response = self._exchange.send(
@@ -212,9 +206,10 @@ class Transport:
             if token is not None:
                 self.clock.note(response.headers)
                 self._note_answer(response)
-            if 200 <= response.status < 300:
-                return response
-            raise http.decode_error(request, response)
+            if not 200 <= response.status < 300:
+                raise http.decode_error(request, response)
+            self._note_deprecation(request, response)
+            return decode(request, response)
         except (TransportError, TransientResponseError, UnexpectedPayloadError, ServerError) as error:
             if request.repeatable or (isinstance(body, Sending) and not body.complete):
                 raise
@@ -230,12 +225,11 @@ class Transport:
         url = self.settings.token_endpoint
         request = http.get_token(urlsplit(url).path, self.settings.client_id, self.settings.client_secret)
         try:
-            response = self._send_in_time(request, url, deadline)
+            return self._send_in_time(request, url, partial(http.decode_json, secret=True), deadline)
         except (BadRequestError, UnauthorizedError) as error:
             if error.status in (400, 401):
                 raise _refused(error) from None
             raise
-        return http.decode_json(request, response, secret=True)
 
     def _note_deprecation(self, request: http.Request, response: http.Response) -> None:
         if response.headers.get("x-deprecated", "").lower() == "true":
@@ -243,17 +237,6 @@ class Transport:
             if name not in self._deprecations:
                 self._deprecations.add(name)
                 log.warning("SailPoint marks %s %s (%s) as deprecated", request.method, request.path, name)
-
-
-def _decoded(
-    request: http.Request, response: http.Response, decode: Callable[[http.Request, http.Response], T]
-) -> T:
-    try:
-        return decode(request, response)
-    except UnexpectedPayloadError as error:
-        if request.repeatable:
-            raise
-        raise AmbiguousError(error) from error
 
 
 def _given_token_refused(error: APIError) -> APIError:

@@ -159,7 +159,7 @@ class TestHost:
         clock.now = 1_000_000.0
         reserve(open_host(), 300)
         clock.now = 5.0
-        monkeypatch.setattr(host_budget, "_boot", ["another"])
+        monkeypatch.setattr(host_budget, "_boot_id", lambda: "another")
         assert open_host().reserve() == 0.0
 
     @pytest.mark.parametrize("wrong", ["file", "link", "open to others", "another user's"])

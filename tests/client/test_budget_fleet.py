@@ -17,12 +17,13 @@ import pytest
 
 from airflow_provider_sptasks.client import RetryPolicy, budget, clearing, host_budget, pacing
 from airflow_provider_sptasks.client.clearing import Clearing, ClearOutcome, ClearResult
+from airflow_provider_sptasks.client.errors import NotSentError
 from airflow_provider_sptasks.client.host_budget import HostBudget
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.pacing import HORIZON_SECONDS, Pacer
 from airflow_provider_sptasks.emulator import Emulator
 from benchmarks.fleet_simulation import MAX_LOCK_OUTS, MIN_USED, simulate
-from tests.client.conftest import Connect, api_requests
+from tests.client.conftest import Connect, Waits, api_requests
 
 PARTS = ("https://acme.api.identitynow.com", "id", "v1")
 
@@ -61,9 +62,9 @@ class TestCrowd:
         clearing_process, triggerer = open_host(), open_host()
         while clearing_process.reserve(HORIZON_SECONDS) <= HORIZON_SECONDS:
             pass
-        lane, whole = triggerer.lane(0.1).stages
-        assert lane.pacer.reserve() == 0.0
-        assert whole.pacer.reserve(whole.horizon) == pytest.approx(HORIZON_SECONDS, abs=0.2)
+        lane = triggerer.lane(0.1)
+        assert lane.reserve() == 0.0
+        assert lane.whole.reserve(lane.whole.horizon) == pytest.approx(HORIZON_SECONDS, abs=0.2)
 
     @pytest.mark.parametrize("requests", [1, 5, 10])
     def test_polls_leave_a_part_of_a_small_budget(self, requests: int, clock: Clock) -> None:
@@ -102,8 +103,11 @@ class TestUrgent:
     def test_a_hold_counts(self, clock: Clock) -> None:
         pacer = Pacer(5)
         pacer.hold(7)
-        (stage,) = pacer.urgent().stages
-        assert stage.pacer.reserve() == 7.0
+        waits = Waits()
+        with pytest.raises(NotSentError, match=r"allows it in 7\.0 s"):
+            pacer.urgent().wait_for_turn("PATCH /x", clock.now + 5, waits)
+        assert waits.seconds == []
+        assert pacer.urgent().reserve() == 7.0
 
     def test_clears_at_the_slowest_pace(
         self, connect: Connect, emulator: Emulator, monkeypatch: pytest.MonkeyPatch

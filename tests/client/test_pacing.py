@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_sptasks.client import RetryPolicy, TaskStatusClient, budget, transport, turns
+from airflow_provider_sptasks.client import RetryPolicy, TaskStatusClient, budget, pacing, transport
 from airflow_provider_sptasks.client.budget import OwnBudget
 from airflow_provider_sptasks.client.errors import NotSentError
-from airflow_provider_sptasks.client.pacing import HORIZON_SECONDS, Pacer, Stage, shared_pacer
+from airflow_provider_sptasks.client.pacing import HORIZON_SECONDS, Pacer, shared_pacer
 from airflow_provider_sptasks.emulator import Emulator, RateLimit
 from tests.client.conftest import Connect, Waits, api_requests, settings, token_requests
 
@@ -107,11 +107,14 @@ class TestLane:
         assert pacer.lane(0.1) is not pacer.lane(0.2)
         assert pacer.lane(0.1) is not Pacer(80).lane(0.1)
 
-    def test_its_requests_take_places_of_the_whole(self) -> None:
+    def test_its_requests_take_places_of_the_whole(self, clock: Clock) -> None:
         pacer = Pacer(80)
         lane = pacer.lane(0.1)
-        assert lane.stages == (Stage(lane), Stage(pacer))
-        assert pacer.stages == (Stage(pacer, HORIZON_SECONDS),)
+        assert lane.whole is pacer.whole is pacer
+        reservations(pacer, 9)
+        lane.wait_for_turn("GET /x", time.monotonic() + 5, time.sleep)
+        assert pacer.reserve() == pytest.approx(0.125)
+        assert reservations(lane, 2) == pytest.approx([0.0, 1.0])
 
     def test_its_window_is_that_of_the_whole(self, clock: Clock) -> None:
         assert reservations(Pacer(80, window=1.0).lane(0.1), 3) == pytest.approx([0.0, 0.0, 0.1])
@@ -275,7 +278,7 @@ class TestWaiting:
         clock.now += 0.1
         waits = Waits()
         with pytest.raises(NotSentError, match=r"POST /x was not sent: .* allows it in 0\.9 s"):
-            turns.wait_for_turn(pacer.stages, "POST /x", time.monotonic() - 5, waits)
+            pacer.wait_for_turn("POST /x", time.monotonic() - 5, waits)
         assert waits.seconds == []
         assert pacer.reserve() == pytest.approx(0.9)
 
@@ -292,7 +295,7 @@ class TestWaiting:
         self, connect: Connect, emulator: Emulator, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A busy machine may wake a thread late."""
-        for module in (transport, turns):
+        for module in (transport, pacing):
             monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
         pacer = Pacer(100, window=1_000.0)
         pacer.reserve()

@@ -27,7 +27,6 @@ from airflow_provider_sptasks.client.host_budget import HostBudget
 from airflow_provider_sptasks.client.http import LONGEST_BAN
 from airflow_provider_sptasks.client.pacing import Pacer
 from airflow_provider_sptasks.client.redis_budget import BudgetServer, RedisBudget
-from airflow_provider_sptasks.client.turns import wait_for_turn
 from harness.servers import Valkey
 
 T = TypeVar("T")
@@ -152,7 +151,7 @@ class HostStore(Store):
         stand_in = SimpleNamespace(monotonic=self.now, sleep=time.sleep)
         monkeypatch.setattr(budget, "time", stand_in)
         monkeypatch.setattr(host_budget, "time", stand_in)
-        monkeypatch.setattr(host_budget, "_boot", [BOOT])
+        monkeypatch.setattr(host_budget, "_boot_id", lambda: BOOT)
         self.budget = HostBudget(*PARTS, directory=str(directory))
         self.budget.update(lambda *_: None)
         (self._file,) = directory.glob("*.json")
@@ -232,7 +231,7 @@ def waited(pacer: Pacer, store: Store) -> float:
         waits.append(seconds)
         store.sleep(seconds)
 
-    wait_for_turn(pacer.stages, "A request", time.monotonic() + 600, sleep)
+    pacer.wait_for_turn("A request", time.monotonic() + 600, sleep)
     return sum(waits)
 
 
