@@ -13,7 +13,6 @@ from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.queries import (
     Answers,
     Clients,
-    Query,
     ask_all,
     ask_usual_durations,
 )
@@ -147,9 +146,10 @@ class Driver:
         """Ask, and ask what the answers lead to, until nothing is left to ask."""
         answers = {query: answer for query, answer in self.answers.items() if query.lasts(answer)}
         now = datetime.now(UTC)
-        while queries := [query for query in self.wait.queries(answers, now) if self._asks(query, answers)]:
+        while queries := [
+            query
+            for query in self.wait.queries(answers, now)
+            if query not in answers and not (self._defers and query.is_left_to_trigger)
+        ]:
             answers |= ask_all(self._connection, queries)
         return answers
-
-    def _asks(self, query: Query, answers: Answers) -> bool:
-        return query not in answers and not (self._defers and query.is_left_to_trigger)

@@ -81,15 +81,12 @@ Answers = dict[Query, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class TaskQuery(Query):
+class _OneTask(Query):
     """
-    How is a task? Asked of the list; the answer is its status, or ``None`` where the list doesn't have it.
+    About one task.
 
     :param task_status_id: SailPoint's id of the task; compares without case
     """
-
-    subject = "tasks"
-    max_batch = 200
 
     task_status_id: str = field(compare=False)
     key: str = field(init=False, repr=False)
@@ -98,6 +95,14 @@ class TaskQuery(Query):
         key = self.task_status_id.casefold()
         # Mostly that is the same text: ten thousand waits need not hold it twice.
         object.__setattr__(self, "key", self.task_status_id if key == self.task_status_id else key)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQuery(_OneTask):
+    """How is a task? Asked of the list: its status, or ``None`` where the list doesn't have it."""
+
+    subject = "tasks"
+    max_batch = 200
 
     @classmethod
     def ask(cls, clients: Clients, queries: Sequence[Self]) -> Mapping[Self, TaskStatus | None]:
@@ -111,22 +116,10 @@ class TaskQuery(Query):
 
 
 @dataclass(frozen=True, slots=True)
-class TaskLookup(Query):
-    """
-    Does the tenant know a task? Asked by its id; the answer is its status, or ``None`` where it doesn't.
-
-    :param task_status_id: SailPoint's id of the task; compares without case
-    """
+class TaskLookup(_OneTask):
+    """Does the tenant know a task? Asked by its id: its status, or ``None`` where it doesn't."""
 
     subject = "tasks by id"
-
-    task_status_id: str = field(compare=False)
-    key: str = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        key = self.task_status_id.casefold()
-        # Mostly that is the same text: ten thousand waits need not hold it twice.
-        object.__setattr__(self, "key", self.task_status_id if key == self.task_status_id else key)
 
     @classmethod
     def ask(cls, clients: Clients, queries: Sequence[Self]) -> Mapping[Self, TaskStatus | None]:
