@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_sptasks.client import http
@@ -100,7 +99,7 @@ class Exchange:
         failure: TransportError | None = None
         try:
             with bounded(seconds, check, from_now=not isinstance(body, Sending)):
-                response = self._send(request, url, body, _Signature(token), seconds)
+                response = self._send(request, url, body, token, seconds)
         except (OSError, HTTPError, zlib.error) as error:
             failure = _no_answer(request, url, error, redactor)
         if failure is not None:
@@ -112,15 +111,15 @@ class Exchange:
         return replace(response, headers=headers, body=clean(response.body), sent_at=started)
 
     def _send(
-        self, request: http.Request, url: str, body: bytes | Sending | None, auth: AuthBase, seconds: float
+        self, request: http.Request, url: str, body: bytes | Sending | None, token: str | None, seconds: float
     ) -> http.Response:
+        signature = {} if token is None else {"Authorization": f"Bearer {token}"}
         host = urlsplit(url).hostname or ""
         answer = self._own_session().request(
             request.method,
             url,
-            headers=dict(request.headers),
+            headers={**request.headers, **signature},
             data=body,
-            auth=auth,
             timeout=seconds,
             verify=self._settings.verify,
             proxies={"no_proxy": host} if is_loopback(host) else dict(self._settings.proxies),
@@ -179,18 +178,6 @@ class Exchange:
             self._answer_seconds = before + NEWEST_WEIGHT * (seconds - before)
 
 
-class _Signature(AuthBase):
-    """Signs with a token or not at all, and so keeps ``requests`` from credentials of a netrc file."""
-
-    def __init__(self, token: str | None) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token is not None:
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
 def _inflated(inflater: Any, piece: bytes) -> Iterator[bytes]:
     """Unpack a piece in small parts: the whole may be a thousand times as large."""
     part = b""
@@ -203,6 +190,7 @@ def _inflated(inflater: Any, piece: bytes) -> Iterator[bytes]:
 def _new_session() -> requests.Session:
     session = requests.Session()
     session.headers.update(HEADERS)
+    session.auth = lambda prepared: prepared  # or requests would sign with what a netrc file says
     for scheme in ("https://", "http://"):
         session.mount(scheme, BoundedAdapter())
     return session

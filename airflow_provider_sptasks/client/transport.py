@@ -42,6 +42,12 @@ SHORTEST_HOLD = 1.0
 # An answer that is under way at a call's deadline may take that many seconds more.
 DEADLINE_GRACE = 5.0
 
+IF_GIVEN_REFUSED = (
+    "The access token was given (access_token), so it can't be renewed: it has expired, or was revoked. "
+    "Give another one, or a Client ID and a Client Secret"
+)
+IF_CLIENT_REFUSED = "The token endpoint refused the client id or the client secret"
+
 
 class Transport:
     """
@@ -164,7 +170,10 @@ class Transport:
             if error.status != 401:
                 raise
             if self.settings.access_token is not None:
-                raise _given_token_refused(error) from None
+                # One that isn't SailPoint's own says nothing about the token.
+                if not isinstance(error, UnauthorizedError):
+                    raise
+                raise _unauthorized(error, IF_GIVEN_REFUSED) from None
         return self._send_in_time(request, url, decode, deadline, self._token(deadline, refused=token))
 
     def _send_in_time(
@@ -228,7 +237,7 @@ class Transport:
             return self._send_in_time(request, url, partial(http.decode_json, secret=True), deadline)
         except (BadRequestError, UnauthorizedError) as error:
             if error.status in (400, 401):
-                raise _refused(error) from None
+                raise _unauthorized(error, IF_CLIENT_REFUSED) from None
             raise
 
     def _note_deprecation(self, request: http.Request, response: http.Response) -> None:
@@ -239,27 +248,13 @@ class Transport:
                 log.warning("SailPoint marks %s %s (%s) as deprecated", request.method, request.path, name)
 
 
-def _given_token_refused(error: APIError) -> APIError:
-    if not isinstance(error, UnauthorizedError):
-        return error  # something on the way
-    return UnauthorizedError(
-        error.method,
-        error.path,
-        error.status,
-        detail_code=error.detail_code,
-        text=error.text,
-        tracking_id=error.tracking_id,
-        hint="The access token was given (access_token), so it can't be renewed: it has expired, or was "
-        "revoked. Give another one, or a Client ID and a Client Secret",
-    )
-
-
-def _refused(error: APIError) -> UnauthorizedError:
+def _unauthorized(error: APIError, hint: str) -> UnauthorizedError:
     return UnauthorizedError(
         error.method,
         error.path,
         401,
+        detail_code=error.detail_code,
         text=error.text,
         tracking_id=error.tracking_id,
-        hint="The token endpoint refused the client id or the client secret",
+        hint=hint,
     )
