@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_sptasks.cli.codes import ExitCode
@@ -13,12 +12,11 @@ from airflow_provider_sptasks.cli.session import Screen, Session, SignalledError
 from airflow_provider_sptasks.client.errors import AmbiguousError
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.intent import Intent, Outcome, StartResult
-from airflow_provider_sptasks.client.kinds import CompletionStatus, TaskKind
+from airflow_provider_sptasks.client.kinds import TaskKind
 from airflow_provider_sptasks.client.start_options import StartOptions
 from airflow_provider_sptasks.client.starting import IfRunning, Starter
 from airflow_provider_sptasks.operators._account_progress import AccountProgressLogger
 from airflow_provider_sptasks.waiting.errors import UnknownTaskError
-from airflow_provider_sptasks.waiting.graces import NOT_FOUND_GRACE_SECONDS
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.starting import begun, blocked, start_in_turn
 from airflow_provider_sptasks.waiting.tasks import TaskWait
@@ -127,7 +125,7 @@ class _Run:
         self._screen.info(begun(outcome, TaskKind(options.kind)))
         if options.no_wait:
             return None
-        wait = _wait_for(outcome.task_status_id, accepted_statuses(options))
+        wait = TaskWait.for_one(outcome.task_status_id, accepted_statuses(options))
         return polling.until_final(
             wait, lambda connection: AccountProgressLogger(self._screen, connection), has_worked=True
         )[0]
@@ -151,15 +149,8 @@ class _Run:
 
     def _has_ended_already(self, polling: Polling, task_status_id: str) -> bool:
         """Wait until another aggregation has ended; say whether it had before the first poll."""
+        wait, progress = TaskWait.for_one(task_status_id, None), ProgressLogger(self._screen)
         try:
-            progress = ProgressLogger(self._screen)
-            return polling.until_final(_wait_for(task_status_id, None), lambda _: progress, has_worked=True)[
-                1
-            ]
+            return polling.until_final(wait, lambda _: progress, has_worked=True)[1]
         except UnknownTaskError:
             return False
-
-
-def _wait_for(task_status_id: str, accepted: frozenset[CompletionStatus] | None) -> TaskWait:
-    grace = timedelta(seconds=NOT_FOUND_GRACE_SECONDS)
-    return TaskWait((task_status_id,), accepted, grace, single=True)

@@ -31,7 +31,6 @@ from airflow_provider_sptasks.operators._retry_state import RetryState, best_gue
 from airflow_provider_sptasks.operators._worker_run import WorkerRun
 from airflow_provider_sptasks.waiting.errors import UnknownTaskError
 from airflow_provider_sptasks.waiting.events import ARGUMENTS_VERSION, answers_in, raise_error, why_again
-from airflow_provider_sptasks.waiting.graces import NOT_FOUND_GRACE_SECONDS
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.starting import begun, blocked, start_in_turn
 from airflow_provider_sptasks.waiting.tasks import TaskWait
@@ -121,7 +120,7 @@ class StartRun(WorkerRun):
         operator.log.info("%s", begun(outcome, self._kind))
         if not operator.wait_for_completion:
             return outcome.task_status_id
-        wait = self._wait_for(outcome.task_status_id, operator.accepted)
+        wait = TaskWait.for_one(outcome.task_status_id, operator.accepted).begun(datetime.now(UTC))
         return self._finish(wait, own=outcome.is_own, has_worked=outcome.task is not None)
 
     def _find_source(self) -> str:
@@ -167,7 +166,7 @@ class StartRun(WorkerRun):
 
         :return: whether it had ended before the first poll
         """
-        wait = self._wait_for(task_status_id, None)
+        wait = TaskWait.for_one(task_status_id, None).begun(datetime.now(UTC))
 
         def defer() -> NoReturn:
             self._defer(wait, "start_after", {"source_id": source_id})
@@ -225,10 +224,6 @@ class StartRun(WorkerRun):
         if verdict.refused:
             raise SailPointTaskFailedError(failure(verdict.refused))
         return verdict.result(wait.single)
-
-    def _wait_for(self, task_status_id: str, accepted: Any) -> TaskWait:
-        wait = TaskWait((task_status_id,), accepted, timedelta(seconds=NOT_FOUND_GRACE_SECONDS), single=True)
-        return wait.begun(datetime.now(UTC))
 
     def _defer(
         self,

@@ -12,6 +12,7 @@ from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
 from airflow_provider_sptasks.times import duration, optional_datetime
 from airflow_provider_sptasks.waiting.errors import UnknownTaskError
+from airflow_provider_sptasks.waiting.graces import NOT_FOUND_GRACE_SECONDS
 from airflow_provider_sptasks.waiting.queries import Answers, Query, TaskLookup, TaskQuery
 from airflow_provider_sptasks.waiting.verdict import Verdict
 
@@ -67,6 +68,16 @@ class TaskWait:
             single=isinstance(task_status_id, str),
             waiting_since=optional_datetime(waiting_since, "waiting_since"),
         )
+
+    @classmethod
+    def for_one(cls, task_status_id: str, accepted: frozenset[CompletionStatus] | None) -> Self:
+        """
+        Wait for a task whose id SailPoint itself has given, with the usual grace.
+
+        :param task_status_id: SailPoint's id of the task
+        :param accepted: the completion statuses to accept; ``None`` for any
+        """
+        return cls((task_status_id,), accepted, timedelta(seconds=NOT_FOUND_GRACE_SECONDS), single=True)
 
     def to_json(self) -> dict[str, Any]:
         """Return the arguments of :meth:`parse` as plain JSON."""

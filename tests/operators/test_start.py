@@ -38,6 +38,7 @@ from airflow_provider_sptasks.operators import _start_run
 from airflow_provider_sptasks.operators._interruptible import Interruptible
 from airflow_provider_sptasks.operators.sailpoint import SailPointStartAggregationOperator
 from airflow_provider_sptasks.triggers.sailpoint import SailPointStartedTaskTrigger, SailPointTaskTrigger
+from airflow_provider_sptasks.waiting import tasks
 from tests.compat import (
     AIRFLOW_3_3,
     AirflowFailException,
@@ -285,7 +286,7 @@ class TestOutcomes:
     def test_one_that_is_forgotten(
         self, tenant: Emulator, source: str, mode: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_start_run, "NOT_FOUND_GRACE_SECONDS", 0.3)
+        monkeypatch.setattr(tasks, "NOT_FOUND_GRACE_SECONDS", 0.3)
         task = Task()
         started_once = run(task, wait_for_completion=False)
         tenant.clock.advance(91 * 86_400)

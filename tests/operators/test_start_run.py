@@ -30,7 +30,7 @@ from airflow_provider_sptasks.operators._interruptible import Interruptible
 from airflow_provider_sptasks.operators.sailpoint import SailPointStartAggregationOperator
 from airflow_provider_sptasks.sensors.sailpoint import SailPointTaskSensor
 from airflow_provider_sptasks.triggers.sailpoint import SailPointTaskTrigger
-from airflow_provider_sptasks.waiting import driver
+from airflow_provider_sptasks.waiting import driver, tasks
 from airflow_provider_sptasks.waiting.events import ARGUMENTS_VERSION
 from tests.compat import AIRFLOW_3_3, AirflowSensorTimeout, TaskDeferred
 from tests.conftest import CONNECTION
@@ -352,7 +352,7 @@ class TestWaits:
         self, tenant: Emulator, endless: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(starting, "FIRST_PAUSE_SECONDS", 3600.0)
-        monkeypatch.setattr(_start_run, "NOT_FOUND_GRACE_SECONDS", 0.0)
+        monkeypatch.setattr(tasks, "NOT_FOUND_GRACE_SECONDS", 0.0)
         tenant.add_task(source_id=endless, duration=3600)
         with when(lambda: polled(tenant) > 0, lambda: tenant.clock.advance(91 * 86_400)):
             assert [run(wait_for_completion=False)] == started(tenant)
@@ -362,13 +362,13 @@ class TestWaits:
     ) -> None:
         monkeypatch.setattr(starting, "FIRST_PAUSE_SECONDS", 3600.0)
         other = tenant.add_task(source_id=endless, duration=None)
-        wait_for = _start_run.StartRun._wait_for
+        wait_for = tasks.TaskWait.for_one
 
-        def ends_meanwhile(run: Any, *arguments: Any) -> Any:
+        def ends_meanwhile(*arguments: Any) -> Any:
             tenant.complete(other.id)
-            return wait_for(run, *arguments)
+            return wait_for(*arguments)
 
-        monkeypatch.setattr(_start_run.StartRun, "_wait_for", ends_meanwhile)
+        monkeypatch.setattr(tasks.TaskWait, "for_one", ends_meanwhile)
         with pytest.raises(AirflowSensorTimeout):
             run(timeout=0.7)
         assert posts(tenant) == 1
