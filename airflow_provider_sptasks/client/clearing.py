@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sptasks.client.clearing_flow import MAX_READS, Flow
+from airflow_provider_sptasks.client.clearing_record import is_cleared
 from airflow_provider_sptasks.client.errors import (
     NotFoundError,
     NotSentError,
@@ -39,8 +40,6 @@ FRESHNESS_MARGIN = 0.5
 # How many tasks are settled at a time: more where answers take longer.
 MIN_IN_FLIGHT = 4
 MAX_IN_FLIGHT = 32
-# The tenant may keep "completed" with less precision than it is sent.
-SAME_TIME = 1.0
 
 
 class ClearOutcome(StrEnum):
@@ -147,7 +146,7 @@ class Clearing:
         self._retry = client.with_stop(stop).retry
         self._client = client.with_retry(replace(self._retry, max_attempts=1))
         self._pacer = client.transport.pacer
-        self._sent: dict[str, datetime] = {}
+        self._sent: dict[str, list[datetime]] = {}
 
     def run(self, tasks: Iterable[TaskStatus]) -> None:
         """
@@ -226,7 +225,9 @@ class Clearing:
                 status = client.get(task.id)
                 read_at = sent_at[-1]
             if status.is_complete:
-                outcome = ClearOutcome.CLEARED if self._is_ours(status) else ClearOutcome.ALREADY_COMPLETE
+                wanted = CompletionStatus.parse(self._completion_status)
+                is_ours = is_cleared(status, wanted, self._sent.get(status.id, ()))
+                outcome = ClearOutcome.CLEARED if is_ours else ClearOutcome.ALREADY_COMPLETE
                 self._note(ClearResult(task.id, outcome, status))
             else:
                 self._note(self._patch(status, read_at + FRESHNESS))
@@ -252,20 +253,12 @@ class Clearing:
         except NotSentError:
             raise
         except SailPointError:
-            self._sent[status.id] = completed
+            self._sent.setdefault(status.id, []).append(completed)
             raise
         if after.completion_status is CompletionStatus.parse(self._completion_status):
             return ClearResult(status.id, ClearOutcome.CLEARED, after)
         error = f"The tenant took the PATCH, but shows completionStatus {after.completion_status_text!r}"
         return ClearResult(status.id, ClearOutcome.FAILED, after, error)
-
-    def _is_ours(self, status: TaskStatus) -> bool:
-        """Whether a task that has ended did so by a PATCH of ours whose answer was lost."""
-        sent = self._sent.get(status.id)
-        if sent is None or status.completed is None:
-            return False
-        same_time = abs((status.completed - sent).total_seconds()) <= SAME_TIME
-        return same_time and status.completion_status is CompletionStatus.parse(self._completion_status)
 
 
 def _timed(client: TaskStatusClient) -> tuple[TaskStatusClient, list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -31,18 +32,26 @@ def clear_record(client: TaskStatusClient, task_status_id: str) -> TaskStatus | 
     def attempt() -> TaskStatus | None:
         status = once.get(task_status_id)
         if status.is_complete:
-            return status if _ended_at_one_of(status, sent) else None
+            return status if is_cleared(status, CompletionStatus.ERROR, sent) else None
         sent.append(once.transport.clock.now())
         return once.clear(task_status_id, completed=sent[-1])
 
     return client.retry.call(attempt, f"Clearing the record of {task_status_id}")
 
 
-def _ended_at_one_of(status: TaskStatus, times: list[datetime]) -> bool:
-    """Whether a task ended by a request of ours that got no answer."""
+def is_cleared(
+    status: TaskStatus, completion_status: CompletionStatus | None, times: Iterable[datetime]
+) -> bool:
+    """
+    Whether a task has ended by a request of ours that got no answer, and not by itself.
+
+    :param status: the task
+    :param completion_status: the status that was to be set
+    :param times: the values of ``completed`` that were sent
+    """
     ended = status.completed
     return (
         ended is not None
-        and status.completion_status is CompletionStatus.ERROR
+        and status.completion_status is completion_status
         and any(abs((ended - each).total_seconds()) <= SAME_TIME_SECONDS for each in times)
     )
