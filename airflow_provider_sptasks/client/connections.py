@@ -100,7 +100,7 @@ class _Bounded:
 def _addresses(host: str, port: int) -> int:
     try:
         return len(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except OSError:
+    except (OSError, UnicodeError):
         return 1  # connecting says what is wrong
 
 

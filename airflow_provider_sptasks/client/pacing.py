@@ -43,8 +43,6 @@ class Pacer:
     """
 
     max_burst = MAX_BURST
-    horizon = HORIZON_SECONDS
-    """A place further ahead is not taken; the request comes again later."""
 
     def __init__(self, requests: float, window: float = WINDOW, budget: Budget | None = None) -> None:
         self.requests = requests
@@ -72,11 +70,6 @@ class Pacer:
         lately = sum(at > now - self.window for at in tuple(self._taken_at))
         return min(1 / self.interval, CROWD_GROWTH * max(lately, 1) / seconds)
 
-    @property
-    def whole(self) -> Pacer:
-        """The pace of all requests, of which this may be a lane."""
-        return self
-
     def lane(self, share_of_limit: float) -> Lane:
         """
         Return the lane of some of the requests, such as all polls: the same one for the same share.
@@ -101,20 +94,31 @@ class Pacer:
         :param sleep: waits for seconds
         :raises NotSentError: it comes later than that
         """
-        wait = self._take_place(what, deadline, sleep)
+        self.wait_in_whole(what, deadline, sleep)
+
+    def wait_in_whole(self, what: str, deadline: float, sleep: Callable[[float], object]) -> None:
+        """
+        Wait for a turn among all requests only, whether or not this is a lane.
+
+        :param what: see :meth:`wait_for_turn`, as for all parameters
+        :param deadline: when the place must have come
+        :param sleep: waits for seconds
+        :raises NotSentError: it comes later than that
+        """
+        self._wait(what, deadline, sleep, HORIZON_SECONDS)
+
+    def _wait(self, what: str, deadline: float, sleep: Callable[[float], object], horizon: float) -> None:
+        """Take a place as soon as it comes within the horizon, and wait until it has come."""
+        while True:
+            left = max(deadline - time.monotonic(), 0.0)
+            wait = _in_time(what, deadline, self.reserve(min(left, horizon)))
+            if wait <= horizon:
+                break
+            # All who wait for one must not come at the same time.
+            sleep(wait - horizon * random.uniform(0.5, 1))  # noqa: S311 - no secret
         while wait > 0:
             sleep(wait)
             wait = _in_time(what, deadline, self.held())
-
-    def _take_place(self, what: str, deadline: float, sleep: Callable[[float], object]) -> float:
-        """Take a place as soon as it comes within the horizon; return the seconds until then."""
-        while True:
-            left = max(deadline - time.monotonic(), 0.0)
-            wait = _in_time(what, deadline, self.reserve(min(left, self.horizon)))
-            if wait <= self.horizon:
-                return wait
-            # All who wait for one must not come at the same time.
-            sleep(wait - self.horizon * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
     def reserve(self, max_wait: float = math.inf) -> float:
         """
@@ -181,17 +185,10 @@ class Lane(Pacer):
     :param share_of_limit: the part of SailPoint's limit, above 0 to 1
     """
 
-    horizon = math.inf
-
     def __init__(self, parent: Pacer, share_of_limit: float) -> None:
         super().__init__(TENANT_LIMIT * share_of_limit, parent.window, parent.budget)
         self._parent = parent
         self._name = f"{share_of_limit:g}"
-
-    @property
-    def whole(self) -> Pacer:
-        """The pace of all requests."""
-        return self._parent
 
     def lane(self, share_of_limit: float) -> Lane:
         """Return a lane beside this one: shares are always of the whole limit."""
@@ -199,8 +196,12 @@ class Lane(Pacer):
 
     def wait_for_turn(self, what: str, deadline: float, sleep: Callable[[float], object]) -> None:
         """Wait for a place in the lane, and then for one in the whole."""
-        super().wait_for_turn(what, deadline, sleep)
-        self._parent.wait_for_turn(what, deadline, sleep)
+        self._wait(what, deadline, sleep, math.inf)
+        self.wait_in_whole(what, deadline, sleep)
+
+    def wait_in_whole(self, what: str, deadline: float, sleep: Callable[[float], object]) -> None:
+        """Wait for a place in the whole, however far ahead it is: others must not always be quicker."""
+        self._parent._wait(what, deadline, sleep, math.inf)
 
     def _take(self, state: State, now: float, *, max_wait: float) -> float:
         self._allowed = MAX_LANE_PART * min(self._parent.requests, state.allowed(self.window, now))
@@ -217,11 +218,13 @@ class Lane(Pacer):
 class _Urgent(Pacer):
     """The pace of requests that can't wait; what they take, the parent's others don't get."""
 
-    horizon = math.inf
-
     def __init__(self, parent: Pacer) -> None:
         super().__init__(parent.requests, parent.window, parent.budget)
         self._parent = parent
+
+    def wait_in_whole(self, what: str, deadline: float, sleep: Callable[[float], object]) -> None:
+        """Take a place, and wait for a hold only."""
+        self._wait(what, deadline, sleep, math.inf)
 
     def reserve(self, max_wait: float = math.inf) -> float:  # noqa: ARG002 - it takes a place anyway
         """Take a place, wherever it is; return the seconds for which nothing may be sent."""

@@ -11,7 +11,13 @@ from urllib.parse import urlsplit
 
 from airflow_provider_sptasks.client.budget import TENANT_LIMIT
 from airflow_provider_sptasks.client.redaction import basic_credentials
-from airflow_provider_sptasks.client.urls import check_budget_url, check_proxy, checked_url, proxy_secrets
+from airflow_provider_sptasks.client.urls import (
+    ascii_host,
+    check_budget_url,
+    check_proxy,
+    checked_url,
+    proxy_secrets,
+)
 from airflow_provider_sptasks.client.versions import DEFAULT_API_VERSION, TOKEN_PATH, ApiVersion, api_version
 
 MIN_REQUESTS = 1
@@ -183,7 +189,7 @@ def _base_url(given: object, port: int | None) -> str:
     parts = checked_url(host, name)
     if parts.path.strip("/"):
         raise ValueError(f"{name} has a path. Give the tenant's URL alone; api_version is separate.")
-    tenants = (parts.hostname or "").rstrip(".")
+    tenants = ascii_host(parts.hostname or "").rstrip(".")
     for domain in _DOMAINS:
         if tenants.endswith(f".{domain}") and not tenants.endswith(f".api.{domain}"):
             tenant = tenants.removesuffix(f".{domain}")

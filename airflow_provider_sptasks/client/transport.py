@@ -181,8 +181,8 @@ class Transport:
     ) -> T:
         """Send in turn; a request for a token doesn't wait in the lane of the call that needs it."""
         what = f"{request.method} {request.path}"
-        pacer = self._pacer.whole if token is None else self._pacer
-        pacer.wait_for_turn(what, deadline, self.retry.sleep)
+        wait_for_turn = self._pacer.wait_in_whole if token is None else self._pacer.wait_for_turn
+        wait_for_turn(what, deadline, self.retry.sleep)
         if self.retry.strict and time.monotonic() > deadline:
             raise NotSentError(f"{what} was not sent: the call's deadline has passed")
         try:

@@ -12,7 +12,9 @@ from airflow_provider_sptasks.client.redaction import basic_credentials
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 BUDGET_SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 PROXY_KEYS = ("http", "https", "all")
-# What can be resolved: parts of 1 to 63 characters, 253 in all. Letters beyond ASCII are written as "xn--".
+_BRACKETED = re.compile(r"\[[^\[\]]*:[^\[\]]*\](:\d*)?")
+_ZONE = re.compile(r"[A-Za-z0-9._~-]*[A-Za-z0-9]")
+# What can be looked up: parts of 1 to 63 characters, 253 in all.
 _HOST_NAME = re.compile(r"(?=.{1,253}\.?\Z)([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 
 
@@ -54,8 +56,11 @@ def check_proxy(key: str, url: str) -> None:
         isn't shown, since it may hold a password
     """
     scheme, _, host = key.partition("://")
-    if scheme not in PROXY_KEYS or (key != scheme and not _is_host(host)):
-        raise ValueError(f"proxies has the key {key!r:.80}. Use {', '.join(PROXY_KEYS)}.")
+    if scheme not in PROXY_KEYS or (key != scheme and not _is_host(host)) or key != key.lower():
+        raise ValueError(
+            f"proxies has the key {key!r:.80}. Use {', '.join(PROXY_KEYS)}, or one of them with a host, "
+            "such as https://acme.api.identitynow.com: in lower case, and without a port."
+        )
     problem = f"The URL of {key!r:.80} in proxies"
     url = _with_scheme(url)
     authority = url.partition("://")[2].rstrip("/")
@@ -140,18 +145,37 @@ def _split(url: str) -> SplitResult | None:
         _ = parts.port
     except ValueError:
         return None
-    return parts
+    at = parts.netloc.rpartition("@")[2]
+    # Or what stands beside the brackets would be passed over.
+    return None if "[" in at and not _BRACKETED.fullmatch(at) else parts
 
 
 def _with_scheme(url: str) -> str:
     return url if "://" in url else f"http://{url}"
 
 
-def _is_host(host: str) -> bool:
+def ascii_host(host: str) -> str:
+    """
+    Write a host as it is looked up: letters beyond ASCII as ``xn--``.
+
+    :param host: its name or address, not empty
+    :raises ValueError: it is none
+    """
     if ":" not in host:
-        return bool(_HOST_NAME.fullmatch(host))
+        name = host.encode("idna").decode()
+        if not _HOST_NAME.fullmatch(name):
+            raise ValueError(host)
+        return name
+    address, has_zone, zone = host.partition("%")
+    ipaddress.IPv6Address(address)
+    if has_zone and not _ZONE.fullmatch(zone):
+        raise ValueError(zone)
+    return host
+
+
+def _is_host(host: str) -> bool:
     try:
-        return bool(ipaddress.ip_address(host))
+        return bool(ascii_host(host))
     except ValueError:
         return False
 

@@ -63,8 +63,16 @@ class TestCrowd:
         while clearing_process.reserve(HORIZON_SECONDS) <= HORIZON_SECONDS:
             pass
         lane = triggerer.lane(0.1)
-        assert lane.reserve() == 0.0
-        assert lane.whole.reserve(lane.whole.horizon) == pytest.approx(HORIZON_SECONDS, abs=0.2)
+        for wait_for_turn, ahead in ((lane.wait_for_turn, 0.125), (lane.wait_in_whole, 0.25)):
+            slept: list[float] = []
+
+            def sleep(seconds: float, slept: list[float] = slept) -> None:
+                slept.append(seconds)
+
+            wait_for_turn("GET /x", clock.now + 5, sleep)
+            # It has taken the next place at once, and needn't come again, when others may be quicker.
+            assert slept == [pytest.approx(HORIZON_SECONDS + ahead, abs=0.01)]
+            assert clearing_process.reserve(HORIZON_SECONDS) > HORIZON_SECONDS + ahead
 
     @pytest.mark.parametrize("requests", [1, 5, 10])
     def test_polls_leave_a_part_of_a_small_budget(self, requests: int, clock: Clock) -> None:

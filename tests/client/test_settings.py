@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_sptasks.client import ClientSettings
@@ -38,6 +39,10 @@ def settings(**kwargs: Any) -> ClientSettings:
         ("http://127.8.8.8", "http://127.8.8.8"),
         ("http://[::1]:8787", "http://[::1]:8787"),
         ("https://[2001:db8::1]:8787", "https://[2001:db8::1]:8787"),
+        ("https://[fe80::1%eth0.1]:8787", "https://[fe80::1%eth0.1]:8787"),
+        ("sail_point-1.example.com", "https://sail_point-1.example.com"),
+        ("bücher.example.com", "https://xn--bcher-kva.example.com"),
+        ("xn--bcher-kva.example.com", "https://xn--bcher-kva.example.com"),
     ],
 )
 def test_hosts(host: str, base_url: str) -> None:
@@ -107,8 +112,14 @@ def test_a_tenant_is_one_however_it_is_spelt(given: dict[str, Any]) -> None:
         (f"{'a' * 64}.example.com", "is not a tenant's name"),
         (f"{'a' * 64}", "is not a tenant's name"),
         (".".join(["a" * 63] * 4) + ".com", "is not a tenant's name"),
-        ("bücher.example.com", "is not a tenant's name"),
+        (f"{'ü' * 63}.example.com", "is not a tenant's name"),
         ("https://[::g]", "is not a"),
+        ("https://[::1%.]", "is not a tenant's name"),
+        ("https://[::1%a:b]", "is not a tenant's name"),
+        ("https://acme[::1].example.com", "is not a URL"),
+        ("https://[::1]x", "is not a URL"),
+        ("https://a[::1]", "is not a URL"),
+        ("https://[v1.abc]", "is not a URL"),
         ("https://acme.example.com:port", "is not a URL. Check its host and its port"),
         ("https://acme.example.com:99999", "is not a URL. Check its host and its port"),
         ("https://[::1", "is not a URL. Check its host and its port"),
@@ -186,7 +197,11 @@ def test_proxies(key: str, url: str) -> None:
     [
         *(
             (key, "http://proxy", "proxies has the key '")
-            for key in ("HTTP", "http://", "all://", "ftp", "", "no")
+            for key in (
+                *("HTTP", "http://", "all://", "ftp", "", "no"),
+                # Not found for any request.
+                *("https://acme.example.com:443", "https://[2001:db8::1]", "https://ACME.example.com"),
+            )
         ),
         *(
             ("https", f"http://user:{password}@proxy.example.com:3128", "must be percent-encoded|%5B")
@@ -404,15 +419,19 @@ def test_numbers_up_to_their_limits(field: str, values: list[float]) -> None:
             assert given.base_url.endswith(f":{value}")
 
 
-@given(st.text() | st.from_regex(r"(https?://)?[a-z.@:/?#\[\]0-9-]{1,30}", fullmatch=True))
+@given(st.text() | st.from_regex(r"(https?://)?[a-zA-Zü.@:%/?#\[\]0-9_-]{1,30}", fullmatch=True))
+@example("https://[::1%.]")
+@example(".")
 def test_any_host_is_refused_by_name_or_made_a_url(host: str) -> None:
     try:
         base_url = settings(host=host).base_url
     except ValueError as error:
         assert str(error).startswith("Tenant (host)")  # noqa: PT017 - most texts are good for nothing
         return
-    assert base_url.startswith(("https://", "http://localhost", "http://127.", "http://[::1]"))
-    assert urlsplit(base_url).hostname
+    found = urlsplit(base_url).hostname
+    assert found is not None
+    assert found.isascii()
+    assert base_url.startswith("https://") or found == "localhost" or ip_address(found).is_loopback
     assert settings(host=base_url).base_url == base_url
 
 
