@@ -207,6 +207,27 @@ class TestWhatEndsMeanwhile:
         assert outcomes(run(hasty, [task_id])) == {ClearOutcome.CLEARED: 1}
         assert [request.method for request in api_requests(emulator)] == ["GET", "PATCH", "GET"]
 
+    def test_a_patch_that_is_taken_late_is_ours_too(
+        self, hasty: TaskStatusClient, emulator: Emulator
+    ) -> None:
+        """The first of two without an answer, after the task was read as pending in between."""
+        (task_id,) = stuck(emulator, 1)
+        emulator.fail(method="PATCH", kind="drop", times=2)
+
+        def a_minute_later() -> None:
+            first, *more = patches(emulator)
+            if not more:
+                emulator.clock.advance(60)
+                return
+            sent = {each["path"].strip("/"): each["value"] for each in json.loads(first.body)}
+            emulator.override_task(task_id, **sent)
+
+        with on_request(emulator, "PATCH", a_minute_later):
+            assert outcomes(run(hasty, [task_id])) == {ClearOutcome.CLEARED: 1}
+        assert [request.method for request in api_requests(emulator)] == [
+            *("GET", "PATCH", "GET", "PATCH", "GET")
+        ]
+
     def test_what_was_read_too_long_ago_is_read_again(
         self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:

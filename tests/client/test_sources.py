@@ -481,14 +481,22 @@ class TestNeverTwice:
             )
         assert len(posts(emulator)) == 2
 
+    @pytest.mark.parametrize(
+        "answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"], ids=["none", "html"]
+    )
     def test_a_connection_that_breaks_while_it_is_sent(
-        self, connect_sources: ConnectSources, emulator: Emulator, tmp_path: Path, waits: Waits
+        self,
+        answer: bytes,
+        connect_sources: ConnectSources,
+        emulator: Emulator,
+        tmp_path: Path,
+        waits: Waits,
     ) -> None:
         """Without its end no server can act on a form: it is sent again, to its end."""
         emulator.add_source("HR", HR, delimited_file=True)
         path = tmp_path / "large.csv"
         path.write_bytes(b"id,name\n" * 4_000_000)  # more than fits in the sockets' buffers
-        with breaking(emulator, 3) as url:
+        with breaking(emulator, 3, answer) as url:
             task = connect_sources(host=url).start_aggregation(HR, file=path)
         assert [each.id for each in emulator.started] == [task.id]
         assert len(posts(emulator)) == 1
@@ -594,8 +602,8 @@ class TestAnswers:
 
 
 @contextmanager
-def breaking(emulator: Emulator, times: int) -> Iterator[str]:
-    """Stand before a tenant, and break some connections after the first part of a large body."""
+def breaking(emulator: Emulator, times: int, answer: bytes = b"") -> Iterator[str]:
+    """Stand before a tenant, and answer and break some connections after the first part of a large body."""
     listener = socket.create_server(("127.0.0.1", 0))
     ends: list[socket.socket] = []
     threads: list[threading.Thread] = []
@@ -607,6 +615,7 @@ def breaking(emulator: Emulator, times: int) -> Iterator[str]:
                 sink.sendall(data)
                 if b"/load-" in data and left:
                     left.pop()
+                    source.sendall(answer)
                     break
         except OSError:
             pass

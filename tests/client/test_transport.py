@@ -432,6 +432,15 @@ def test_a_proxy_of_the_environment_is_not_shown(
     assert "s@" not in str(caught.value)
 
 
+@pytest.mark.parametrize("host", ["proxy..example.com", f"{'a' * 64}.example.com"])
+def test_a_proxy_of_the_environment_that_can_not_be_looked_up(
+    host: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{host}:3128")
+    with pytest.raises(TransportError, match=r"POST /oauth/token at tenant\.invalid got no answer"):
+        connect(host="https://tenant.invalid", retry=ONCE).get(ID)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 class TestFork:
