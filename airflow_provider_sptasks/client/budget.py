@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from airflow_provider_sptasks.client.locks import fork_safe_lock
 
@@ -159,7 +159,7 @@ def restored(content: bytes, now: float, clock: str = "") -> State:
         if values["clock"] != clock:
             return State()
         lanes, learnt = values["lanes"], values["learnt"]
-        at, sent, learnt_number, *times = _numbers(
+        numbers = [
             values["at"],
             values["sent"],
             MIN_PER_WINDOW if learnt is None else learnt,
@@ -168,7 +168,11 @@ def restored(content: bytes, now: float, clock: str = "") -> State:
             values["sent_at"],
             values["learnt_at"],
             *lanes.values(),
-        )
+        ]
+        for each in numbers:
+            if type(each) not in (int, float) or not 0 <= each < math.inf:
+                raise ValueError
+        at, sent, learnt_number, *times = map(float, numbers)
         back = max(at - now, 0.0)
         if max(times) > now + back + MAX_AHEAD_SECONDS or learnt_number < MIN_PER_WINDOW:
             raise ValueError
@@ -186,13 +190,6 @@ def restored(content: bytes, now: float, clock: str = "") -> State:
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         # What was sent lately is not known any more: nothing is sent for as long as it may count.
         return State(held_until=now + WINDOW)
-
-
-def _numbers(*values: Any) -> list[float]:
-    for value in values:
-        if type(value) not in (int, float) or not 0 <= value < math.inf:
-            raise ValueError
-    return [float(value) for value in values]
 
 
 class Budget(Protocol):

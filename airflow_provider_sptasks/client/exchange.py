@@ -10,7 +10,6 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -67,7 +66,9 @@ class Exchange:
 
     def close(self) -> None:
         """Close the connections; the next request opens others."""
-        self._own_session().close()
+        if self._pid != os.getpid():
+            self._begin_session()
+        self._session.close()
 
     def send(
         self,
@@ -97,38 +98,37 @@ class Exchange:
         started = time.monotonic()
         redactor = self._redactor_with(token)
         failure: TransportError | None = None
+        signature = {} if token is None else {"Authorization": f"Bearer {token}"}
+        host = urlsplit(url).hostname or ""
+        if self._pid != os.getpid():
+            self._begin_session()
         try:
-            with bounded(seconds, check, from_now=not isinstance(body, Sending)):
-                response = self._send(request, url, body, token, seconds)
+            with (
+                bounded(seconds, check, from_now=not isinstance(body, Sending)),
+                closing(
+                    self._session.request(
+                        request.method,
+                        url,
+                        headers={**request.headers, **signature},
+                        data=body,
+                        timeout=seconds,
+                        verify=self._settings.verify,
+                        proxies={"no_proxy": host} if is_loopback(host) else dict(self._settings.proxies),
+                        allow_redirects=False,
+                        stream=True,
+                    )
+                ) as answer,
+            ):
+                content = self._read(request, answer)
         except (OSError, HTTPError, zlib.error) as error:
             failure = _no_answer(request, url, error, redactor)
         if failure is not None:
             raise failure
         if token is not None:
             self._measure(time.monotonic() - started)
-        headers = {name: redactor.clean_text(value) for name, value in response.headers.items()}
-        clean = redactor.clean if 200 <= response.status < 300 else redactor.clean_json
-        return replace(response, headers=headers, body=clean(response.body), sent_at=started)
-
-    def _send(
-        self, request: http.Request, url: str, body: bytes | Sending | None, token: str | None, seconds: float
-    ) -> http.Response:
-        signature = {} if token is None else {"Authorization": f"Bearer {token}"}
-        host = urlsplit(url).hostname or ""
-        answer = self._own_session().request(
-            request.method,
-            url,
-            headers={**request.headers, **signature},
-            data=body,
-            timeout=seconds,
-            verify=self._settings.verify,
-            proxies={"no_proxy": host} if is_loopback(host) else dict(self._settings.proxies),
-            allow_redirects=False,
-            stream=True,
-        )
-        with closing(answer):
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            return http.Response(answer.status_code, headers, self._read(request, answer))
+        headers = {name.lower(): redactor.clean_text(value) for name, value in answer.headers.items()}
+        clean = redactor.clean if 200 <= answer.status_code < 300 else redactor.clean_json
+        return http.Response(answer.status_code, headers, clean(content), started)
 
     def _read(self, request: http.Request, answer: requests.Response) -> bytes:
         coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
@@ -154,15 +154,14 @@ class Exchange:
             raise zlib.error("the compressed body is incomplete")
         return b"".join(parts)
 
-    def _own_session(self) -> requests.Session:
-        """Return this process's session: a parent's connections stay the parent's."""
+    def _begin_session(self) -> None:
+        """Begin a forked process's own session: a parent's connections stay the parent's."""
         with self._lock:
-            if self._pid != os.getpid():
+            if self._pid != os.getpid():  # and no other thread has been here first
                 # It is kept, since closing it might wait for a thread that runs in the parent only.
                 self._inherited = self._session
                 self._session = _new_session()
                 self._pid = os.getpid()
-            return self._session
 
     def _redactor_with(self, token: str | None) -> Redactor:
         """Return what knows all that is secret, the tokens that were sent before included."""

@@ -76,13 +76,13 @@ class HostBudget:
         return self._own.update(change)
 
     def _update(self, change: Callable[[State, float], T]) -> T:
-        file = self._opened()
+        file = self._file
+        if file is None or self._pid != os.getpid():
+            file = self._open()
         _lock(file)
         if not os.fstat(file).st_nlink:
             # Removed, as by what tidies temporary files: other processes share another one by now.
-            self._close()
-            self._file = None
-            file = self._opened()
+            file = self._open()
             _lock(file)
         try:
             now = time.monotonic()
@@ -95,24 +95,22 @@ class HostBudget:
             fcntl.flock(file, fcntl.LOCK_UN)
         return result
 
-    def _opened(self) -> int:
-        """Return the open file; a forked process opens its own, since locks belong to what was opened."""
-        if self._pid != os.getpid():
-            self._close()
-            self._file, self._pid = None, os.getpid()
-        if self._file is None:
-            if fcntl is None:
-                raise OSError("there is no fcntl on this system")
-            path = _directory(self._directory) / f"{self._name}.json"
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            file = os.open(path, flags, 0o600)
-            try:
-                _must_be_private(str(path), os.fstat(file))
-            except OSError:
-                os.close(file)
-                raise
-            self._file, self._close = file, weakref.finalize(self, os.close, file)
-        return self._file
+    def _open(self) -> int:
+        """Open the file; a forked process opens its own, since locks belong to what was opened."""
+        self._close()
+        self._file = None
+        if fcntl is None:
+            raise OSError("there is no fcntl on this system")
+        path = _directory(self._directory) / f"{self._name}.json"
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        file = os.open(path, flags, 0o600)
+        try:
+            _must_be_private(str(path), os.fstat(file))
+        except OSError:
+            os.close(file)
+            raise
+        self._file, self._pid, self._close = file, os.getpid(), weakref.finalize(self, os.close, file)
+        return file
 
 
 def _directory(given: str | None) -> Path:

@@ -85,16 +85,36 @@ class Pacer:
         """Return the pace of requests that can't wait but for a :meth:`hold`: the others wait for them."""
         return _Urgent(self)
 
-    def wait_for_turn(self, what: str, deadline: float, sleep: Callable[[float], object]) -> None:
+    def wait_for_turn(
+        self,
+        what: str,
+        deadline: float,
+        sleep: Callable[[float], object],
+        horizon: float = HORIZON_SECONDS,
+    ) -> None:
         """
-        Take a place, and wait until it has come.
+        Take a place as soon as it comes within the horizon, and wait until it has come.
 
         :param what: what is to be sent, for the error
         :param deadline: when the place must have come, by the monotonic clock
         :param sleep: waits for seconds
-        :raises NotSentError: it comes later than that
+        :param horizon: how many seconds ahead a place may be to be taken
+        :raises NotSentError: the place comes after the deadline
         """
-        self.wait_in_whole(what, deadline, sleep)
+        while True:
+            left = max(deadline - time.monotonic(), 0.0)
+            wait = self.reserve(min(left, horizon))
+            if wait > left:
+                raise _too_late(what, wait)
+            if wait <= horizon:
+                break
+            # All who wait for one must not come at the same time.
+            sleep(wait - horizon * random.uniform(0.5, 1))  # noqa: S311 - no secret
+        while wait > 0:
+            sleep(wait)
+            wait = self.held()
+            if wait > max(deadline - time.monotonic(), 0.0):
+                raise _too_late(what, wait)
 
     def wait_in_whole(self, what: str, deadline: float, sleep: Callable[[float], object]) -> None:
         """
@@ -103,22 +123,9 @@ class Pacer:
         :param what: see :meth:`wait_for_turn`, as for all parameters
         :param deadline: when the place must have come
         :param sleep: waits for seconds
-        :raises NotSentError: it comes later than that
+        :raises NotSentError: the place comes after the deadline
         """
-        self._wait(what, deadline, sleep, HORIZON_SECONDS)
-
-    def _wait(self, what: str, deadline: float, sleep: Callable[[float], object], horizon: float) -> None:
-        """Take a place as soon as it comes within the horizon, and wait until it has come."""
-        while True:
-            left = max(deadline - time.monotonic(), 0.0)
-            wait = _in_time(what, deadline, self.reserve(min(left, horizon)))
-            if wait <= horizon:
-                break
-            # All who wait for one must not come at the same time.
-            sleep(wait - horizon * random.uniform(0.5, 1))  # noqa: S311 - no secret
-        while wait > 0:
-            sleep(wait)
-            wait = _in_time(what, deadline, self.held())
+        self.wait_for_turn(what, deadline, sleep)
 
     def reserve(self, max_wait: float = math.inf) -> float:
         """
@@ -194,14 +201,20 @@ class Lane(Pacer):
         """Return a lane beside this one: shares are always of the whole limit."""
         return self._parent.lane(share_of_limit)
 
-    def wait_for_turn(self, what: str, deadline: float, sleep: Callable[[float], object]) -> None:
+    def wait_for_turn(
+        self,
+        what: str,
+        deadline: float,
+        sleep: Callable[[float], object],
+        horizon: float = math.inf,
+    ) -> None:
         """Wait for a place in the lane, and then for one in the whole."""
-        self._wait(what, deadline, sleep, math.inf)
+        super().wait_for_turn(what, deadline, sleep, horizon)
         self.wait_in_whole(what, deadline, sleep)
 
     def wait_in_whole(self, what: str, deadline: float, sleep: Callable[[float], object]) -> None:
         """Wait for a place in the whole, however far ahead it is: others must not always be quicker."""
-        self._parent._wait(what, deadline, sleep, math.inf)
+        self._parent.wait_for_turn(what, deadline, sleep, math.inf)
 
     def _take(self, state: State, now: float, *, max_wait: float) -> float:
         self._allowed = MAX_LANE_PART * min(self._parent.requests, state.allowed(self.window, now))
@@ -222,9 +235,15 @@ class _Urgent(Pacer):
         super().__init__(parent.requests, parent.window, parent.budget)
         self._parent = parent
 
-    def wait_in_whole(self, what: str, deadline: float, sleep: Callable[[float], object]) -> None:
+    def wait_for_turn(
+        self,
+        what: str,
+        deadline: float,
+        sleep: Callable[[float], object],
+        horizon: float = math.inf,
+    ) -> None:
         """Take a place, and wait for a hold only."""
-        self._wait(what, deadline, sleep, math.inf)
+        super().wait_for_turn(what, deadline, sleep, horizon)
 
     def reserve(self, max_wait: float = math.inf) -> float:  # noqa: ARG002 - it takes a place anyway
         """Take a place, wherever it is; return the seconds for which nothing may be sent."""
@@ -258,11 +277,9 @@ def shared_pacer(
         return pacer
 
 
-def _in_time(what: str, deadline: float, wait: float) -> float:
-    if wait > max(deadline - time.monotonic(), 0.0):
-        raise NotSentError(
-            f"{what} was not sent: the client's own pace allows it in {wait:.1f} s, "
-            "which is after the call's deadline",
-            retry_after=wait,
-        )
-    return wait
+def _too_late(what: str, wait: float) -> NotSentError:
+    return NotSentError(
+        f"{what} was not sent: the client's own pace allows it in {wait:.1f} s, "
+        "which is after the call's deadline",
+        retry_after=wait,
+    )

@@ -81,11 +81,14 @@ class RetryPolicy:
             wait=partial(_at_least_as_asked, self.wait),
             stop=stop if self.max_attempts is None else stop | stop_after_attempt(self.max_attempts),
             sleep=self.sleep,
-            before_sleep=lambda state: _log_retry(state, what),
+            before_sleep=lambda state: _prepare_retry(state, what),
             reraise=True,
         )
-        result: T = retrying(_lean, attempt)
-        return result
+        try:
+            return retrying(attempt)
+        except Exception as error:
+            _clear_frames(error)
+            raise
 
 
 def _at_least_as_asked(own: wait_base, state: RetryCallState) -> float:
@@ -97,39 +100,37 @@ def _at_least_as_asked(own: wait_base, state: RetryCallState) -> float:
     return seconds
 
 
-def _lean(attempt: Callable[[], T]) -> T:
+def _clear_frames(error: BaseException | None) -> None:
     """
-    Run an attempt whose error keeps its traceback, but not what is in the frames of it.
+    Leave an error its traceback, but not what is in the frames of it.
 
     That holds whole answers, and tokens, and would stay in memory until the next garbage collection.
     """
-    try:
-        return attempt()
-    except Exception as error:
-        waiting: list[BaseException | None] = [error]
-        seen: set[int] = set()
-        while waiting:
-            each = waiting.pop()
-            if each is not None and id(each) not in seen:
-                seen.add(id(each))
-                for frame, _ in traceback.walk_tb(each.__traceback__):
-                    # An error that several threads share has passed coroutines, which clearing would close.
-                    if not frame.f_code.co_flags & inspect.CO_COROUTINE:
-                        with suppress(RuntimeError):  # it still runs
-                            frame.clear()
-                waiting += [each.__cause__, each.__context__]
-        raise
+    waiting = [error]
+    seen: set[int] = set()
+    while waiting:
+        each = waiting.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            for frame, _ in traceback.walk_tb(each.__traceback__):
+                # An error that several threads share has passed coroutines, which clearing would close.
+                if not frame.f_code.co_flags & inspect.CO_COROUTINE:
+                    with suppress(RuntimeError):  # it still runs
+                        frame.clear()
+            waiting += [each.__cause__, each.__context__]
 
 
 def _is_retryable(error: BaseException) -> bool:
     return isinstance(error, SailPointError) and error.retryable
 
 
-def _log_retry(state: RetryCallState, what: str) -> None:
+def _prepare_retry(state: RetryCallState, what: str) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    _clear_frames(error)
     log.warning(
         "%s failed (attempt %d), trying again in %.1f s: %s",
         what,
         state.attempt_number,
         state.upcoming_sleep,
-        state.outcome and state.outcome.exception(),
+        error,
     )

@@ -165,7 +165,7 @@ class Transport:
         url = self.settings.base_url + request.target
         token = self._token(deadline)
         try:
-            return self._send_in_time(request, url, decode, deadline, token)
+            return self._send(request, url, decode, deadline, token)
         except APIError as error:
             if error.status != 401:
                 raise
@@ -174,9 +174,9 @@ class Transport:
                 if not isinstance(error, UnauthorizedError):
                     raise
                 raise _unauthorized(error, IF_GIVEN_REFUSED) from None
-        return self._send_in_time(request, url, decode, deadline, self._token(deadline, refused=token))
+        return self._send(request, url, decode, deadline, self._token(deadline, refused=token))
 
-    def _send_in_time(
+    def _send(
         self, request: http.Request, url: str, decode: Decode[T], deadline: float, token: str | None = None
     ) -> T:
         """Send in turn; a request for a token doesn't wait in the lane of the call that needs it."""
@@ -185,23 +185,6 @@ class Transport:
         wait_for_turn(what, deadline, self.retry.sleep)
         if self.retry.strict and time.monotonic() > deadline:
             raise NotSentError(f"{what} was not sent: the call's deadline has passed")
-        try:
-            return self._send(request, url, decode, deadline, token)
-        except RateLimitedError as error:
-            if token is not None:  # the token endpoint's limit is not the API's
-                self._pacer.refused(max(SHORTEST_HOLD, error.retry_after or 0.0))
-            raise
-
-    def _token(self, deadline: float, refused: str | None = None) -> str:
-        if self.settings.access_token is not None:
-            return self.settings.access_token
-        return self._auth.token(
-            lambda: self._fetch_token(deadline), refused=refused, max_wait=self._seconds_left(deadline)
-        )
-
-    def _send(
-        self, request: http.Request, url: str, decode: Decode[T], deadline: float, token: str | None
-    ) -> T:
         body = request.body.sending(self.retry.check) if isinstance(request.body, Form) else request.body
         try:
             response = self._exchange.send(
@@ -219,10 +202,21 @@ class Transport:
                 raise http.decode_error(request, response)
             self._note_deprecation(request, response)
             return decode(request, response)
+        except RateLimitedError as error:
+            if token is not None:  # the token endpoint's limit is not the API's
+                self._pacer.refused(max(SHORTEST_HOLD, error.retry_after or 0.0))
+            raise
         except (TransportError, TransientResponseError, UnexpectedPayloadError, ServerError) as error:
             if request.repeatable or (isinstance(body, Sending) and not body.complete):
                 raise
             raise AmbiguousError(error) from error
+
+    def _token(self, deadline: float, refused: str | None = None) -> str:
+        if self.settings.access_token is not None:
+            return self.settings.access_token
+        return self._auth.token(
+            lambda: self._fetch_token(deadline), refused=refused, max_wait=self._seconds_left(deadline)
+        )
 
     def _seconds_left(self, deadline: float) -> float:
         """How long an answer may take, so that a call ends soon after its deadline, or as the policy says."""
@@ -234,7 +228,7 @@ class Transport:
         url = self.settings.token_endpoint
         request = http.get_token(urlsplit(url).path, self.settings.client_id, self.settings.client_secret)
         try:
-            return self._send_in_time(request, url, partial(http.decode_json, secret=True), deadline)
+            return self._send(request, url, partial(http.decode_json, secret=True), deadline)
         except (BadRequestError, UnauthorizedError) as error:
             if error.status in (400, 401):
                 raise _unauthorized(error, IF_CLIENT_REFUSED) from None
