@@ -18,7 +18,7 @@ from airflow_provider_sptasks.client.chunks import send_in_chunks
 from airflow_provider_sptasks.client.entries import Page
 from airflow_provider_sptasks.client.errors import NotFoundError
 from airflow_provider_sptasks.client.extent import EVERYTHING, Extent
-from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, task_filters
+from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, one_of, task_filters
 from airflow_provider_sptasks.client.http import Request
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.reader import TaskReader
@@ -157,7 +157,7 @@ def _listed(reader: TaskReader, wanted: Mapping[str, str]) -> dict[str, TaskStat
     version = reader.transport.version
 
     def send(chunk: Sequence[str]) -> None:
-        for task in reader.page(api.find_tasks(version, chunk)).items:
+        for task in reader.page(api.list_tasks(version, filters=one_of("id", chunk))).items:
             if task.id.casefold() in wanted:
                 found[task.id.casefold()] = task
 

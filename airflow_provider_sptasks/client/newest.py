@@ -9,7 +9,7 @@ from typing import Protocol
 from airflow_provider_sptasks.client import tasks as api
 from airflow_provider_sptasks.client.chunks import send_in_chunks
 from airflow_provider_sptasks.client.collecting import Launches, NewestAggregations
-from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE
+from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, one_of
 from airflow_provider_sptasks.client.finding import pending_tasks
 from airflow_provider_sptasks.client.launches import AggregationQuery, NewestAggregation
 from airflow_provider_sptasks.client.models import TaskStatus
@@ -83,7 +83,10 @@ def _read_newest(reader: TaskReader, source_ids: Sequence[str], collector: Colle
         source of which much is wanted doesn't make that much of the others be read
     """
     version = reader.transport.version
-    for page in reader.pages(lambda offset: api.newest_tasks(version, source_ids, offset=offset)):
+    filters = one_of("sourceId", source_ids)
+    for page in reader.pages(
+        lambda offset: api.list_tasks(version, filters=filters, sorters="-created", offset=offset)
+    ):
         collector.add(page.items)
         reached = next((task.created for task in reversed(page.items) if task.created), None)
         unfinished = source_ids if reached is None else collector.unfinished(source_ids, reached)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from airflow_provider_sptasks.client.entries import Page, read_page
 from airflow_provider_sptasks.client.errors import UnexpectedPayloadError
-from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, is_null, one_of
+from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, is_null
 from airflow_provider_sptasks.client.http import Request, Response, decode_json, decode_list
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.versions import ApiVersion
@@ -37,16 +37,6 @@ def list_tasks(
     if sorters:
         query.append(("sorters", sorters))
     return Request("GET", version.task_status, tuple(query))
-
-
-def find_tasks(version: ApiVersion, task_status_ids: Sequence[str]) -> Request:
-    """Ask for the tasks with these ids: no more than fit in a page, see :func:`first_chunk`."""
-    return list_tasks(version, filters=one_of("id", task_status_ids))
-
-
-def newest_tasks(version: ApiVersion, source_ids: Sequence[str], *, offset: int = 0) -> Request:
-    """Ask for a page of the tasks of these sources, newest ``created`` first: no more than fit in a page."""
-    return list_tasks(version, filters=one_of("sourceId", source_ids), sorters="-created", offset=offset)
 
 
 def pending_tasks(version: ApiVersion, offset: int) -> Request:

@@ -150,8 +150,9 @@ class SailPointSensor(BaseSensorOperator):
             message = f"The first poll took longer than the timeout of {self.timeout} s."
             raise AirflowSkipException(message) if self.soft_fail else AirflowSensorTimeout(message)
         timeout = timedelta(seconds=left)
+        driver = self._driver or self._begin(context)
         return self.defer(
-            trigger=self._trigger(self._begun(context).wait),
+            trigger=self._trigger(driver.wait),
             method_name="execute_complete",
             kwargs={"ends_at": (datetime.now(UTC) + timeout).isoformat()},
             timeout=timeout,
@@ -201,7 +202,7 @@ class SailPointSensor(BaseSensorOperator):
         :raises AirflowSkipException: Airflow has no such connection, with ``soft_fail``
         """
         try:
-            driver = self._begun(context)
+            driver = self._driver or self._begin(context)
             verdict = driver.poll()
         except AirflowNotFoundException as error:
             if self.soft_fail:
@@ -214,18 +215,12 @@ class SailPointSensor(BaseSensorOperator):
             return PokeReturnValue(is_done=False)
         return self._conclude(driver.wait, verdict)
 
-    def _begun(self, context: Context) -> Driver:
-        """Return what polls, begun with the first poll."""
-        if self._driver is None:
-            self._driver = self._begin(context)
-        return self._driver
-
     def _begin(self, context: Context) -> Driver:
         first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
         wait = self._parse()
         self._progress.begin(wait.describe())
         connection = self.hook.connect()
-        return Driver(
+        self._driver = Driver(
             connection,
             wait.begun(first or datetime.now(UTC)),
             self._progress,
@@ -234,6 +229,7 @@ class SailPointSensor(BaseSensorOperator):
             estimates=not self.deferrable and not self.reschedule,
             defers=self.deferrable,
         )
+        return self._driver
 
     def _check(self, event: Mapping[str, Any]) -> None:
         try:

@@ -121,7 +121,7 @@ class Driver:
         give_up_at = time.monotonic() + REFUSAL_SECONDS
         while True:
             try:
-                answers = self._ask_signed_in()
+                answers = self._ask()
             except SailPointError as error:
                 is_refusal = not error.retryable
                 if is_refusal and (not self._has_worked or time.monotonic() >= give_up_at):
@@ -134,14 +134,6 @@ class Driver:
                 self._has_worked = True
                 return answers
 
-    def _ask_signed_in(self) -> Answers:
-        try:
-            return self._ask()
-        except UnauthorizedError:
-            # The credentials may have been rotated meanwhile: read the connection again.
-            self._connection.reconnect()
-            return self._ask()
-
     def _ask(self) -> Answers:
         """Ask, and ask what the answers lead to, until nothing is left to ask."""
         answers = {query: answer for query, answer in self.answers.items() if query.lasts(answer)}
@@ -151,5 +143,10 @@ class Driver:
             for query in self.wait.queries(answers, now)
             if query not in answers and not (self._defers and query.is_left_to_trigger)
         ]:
-            answers |= ask_all(self._connection, queries)
+            try:
+                answers |= ask_all(self._connection, queries)
+            except UnauthorizedError:
+                # The credentials may have been rotated meanwhile: read the connection again.
+                self._connection.reconnect()
+                answers |= ask_all(self._connection, queries)
         return answers

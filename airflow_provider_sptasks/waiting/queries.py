@@ -218,11 +218,18 @@ def ask_all(clients: Clients, queries: Iterable[Query]) -> Answers:
     by_type: dict[type[Query], list[Query]] = {}
     for query in queries:
         by_type.setdefault(type(query), []).append(query)
-    return {
-        query: answer
-        for kind, same in by_type.items()
-        for query, answer in _ask_in_halves(kind, clients, same).items()
-    }
+    answers: Answers = {}
+    to_ask = [*reversed(by_type.items())]
+    while to_ask:
+        kind, same = to_ask.pop()
+        try:
+            answers |= kind.ask(clients, same)
+        except BadRequestError:
+            if len(same) == 1:
+                raise
+            middle = len(same) // 2
+            to_ask += [(kind, same[middle:]), (kind, same[:middle])]
+    return answers
 
 
 def ask_usual_durations(clients: Clients, statuses: Iterable[TaskStatus]) -> Mapping[Aggregated, timedelta]:
@@ -241,17 +248,6 @@ def ask_usual_durations(clients: Clients, statuses: Iterable[TaskStatus]) -> Map
     client = clients.client
     once = client.with_retry(replace(client.retry, deadline=0.0, min_answer_seconds=0.0, max_attempts=1))
     return read_usual_durations(once, wanted, max_pages=MAX_HISTORY_PAGES)
-
-
-def _ask_in_halves(kind: type[Query], clients: Clients, queries: Sequence[Query]) -> Mapping[Query, Any]:
-    try:
-        return kind.ask(clients, queries)
-    except BadRequestError:
-        if len(queries) == 1:
-            raise
-    middle = len(queries) // 2
-    halves = queries[:middle], queries[middle:]
-    return {query: answer for half in halves for query, answer in _ask_in_halves(kind, clients, half).items()}
 
 
 def _looked_up(clients: Clients, task_status_id: str) -> TaskStatus | None:

@@ -108,7 +108,7 @@ class TaskWait:
         :param now: the time, aware
         """
         queries: list[Query] = [TaskQuery(each) for each in self.task_status_ids]
-        if now >= self._must_exist_at(now):
+        if now >= (self.waiting_since or now) + self.not_found_grace:
             queries += [TaskLookup(each) for each in self._missing(answers)]
         return queries
 
@@ -138,7 +138,7 @@ class TaskWait:
         if unknown and not refused and all(query in answers for query in self.queries(answers, now)):
             raise _not_found(unknown[0])
         is_done = not refused and len(ended) == len(self.task_status_ids)
-        again = self._must_exist_at(now) if self._missing(answers) else None
+        again = (self.waiting_since or now) + self.not_found_grace if self._missing(answers) else None
         return Verdict(
             is_done,
             tuple(ended) if is_done else (),
@@ -181,9 +181,6 @@ class TaskWait:
     def notes(self, answers: Answers) -> list[str]:  # noqa: ARG002 - other waits go by it
         """Say what else a person should know; nothing here."""
         return []
-
-    def _must_exist_at(self, now: datetime) -> datetime:
-        return (self.waiting_since or now) + self.not_found_grace
 
     def _missing(self, answers: Answers) -> list[str]:
         queries = ((each, TaskQuery(each)) for each in self.task_status_ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -97,23 +97,27 @@ class TestChunks:
         assert chunks <= 55
 
     @every_version
-    @pytest.mark.parametrize("asks", [tasks.find_tasks, tasks.newest_tasks])
+    @pytest.mark.parametrize(("field", "sorters"), [("id", ""), ("sourceId", "-created")])
     @given(ids=st.lists(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._~:-]{0,127}", fullmatch=True)), data=st.data())
     def test_a_chunk_is_as_long_as_fits(
         self,
         version: versions.ApiVersion,
-        asks: Callable[[versions.ApiVersion, Sequence[str]], Request],
+        field: str,
+        sorters: str,
         ids: list[str],
         data: st.DataObject,
     ) -> None:
+        def ask(some: Sequence[str]) -> Request:
+            return tasks.list_tasks(version, filters=filters.one_of(field, some), sorters=sorters)
+
         assume(ids)
         ids = ids * data.draw(st.integers(1, 300))
         most = data.draw(st.integers(1, 300))
         chunk = filters.first_chunk(ids, most)
         assert chunk == ids[: len(chunk)]
         assert 1 <= len(chunk) <= min(most, 250)
-        url = prepared(asks(version, chunk)).path_url
+        url = prepared(ask(chunk)).path_url
         assert len(f"GET {url} HTTP/1.1\r\n") < 8_192
         if len(chunk) < min(len(ids), most, 250):
-            longer = asks(version, ids[: len(chunk) + 1])
+            longer = ask(ids[: len(chunk) + 1])
             assert len(longer.target) > 7_900
