@@ -51,7 +51,7 @@ LAYERS = [
     ["client.exchange"],
     ["client.chunks", "client.paging", "client.transport"],
     ["client.base_client", "client.reader"],
-    ["client.clearing", "client.clock", "client.finding", "client.sources_client"],
+    ["client.clearing", "client.clock", "client.sources_client"],
     ["client.newest", "client.starting"],
     ["client.client", "client.history"],
     ["client.selecting"],

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Self
 
-from airflow_provider_sptasks.client import finding, newest
+from airflow_provider_sptasks.client import newest
 from airflow_provider_sptasks.client import tasks as api
 from airflow_provider_sptasks.client.base_client import BaseClient
 from airflow_provider_sptasks.client.chunks import ids_that_fit
@@ -50,22 +50,23 @@ class TaskStatusClient(BaseClient):
     ) -> None:
         super().__init__(Transport(settings, retry=retry, pacer=pacer, on_token=on_token))
         self._version = settings.version
-        self._reader = TaskReader.over(self.transport, clock)
+        self.reader = TaskReader.over(self.transport, clock)
+        """Reads tasks whose ids have been checked; the methods here check them."""
 
     def _over(self, transport: Transport) -> Self:
         twin = super()._over(transport)
-        twin._reader = self._reader.with_transport(transport)
+        twin.reader = self.reader.with_transport(transport)
         return twin
 
     @property
     def max_ids(self) -> int:
         """How many tasks' ids fit in a request: fewer for a while after longer ones were refused."""
-        return ids_that_fit(self._reader.max_ids.value)
+        return ids_that_fit(self.reader.max_ids.value)
 
     @property
     def max_sources(self) -> int:
         """How many sources' ids fit in a request: fewer for a while after longer ones were refused."""
-        return ids_that_fit(self._reader.max_sources.value)
+        return ids_that_fit(self.reader.max_sources.value)
 
     def get(self, task_status_id: str) -> TaskStatus:
         """
@@ -75,7 +76,7 @@ class TaskStatusClient(BaseClient):
         :raises NotFoundError: the tenant knows no such task, or it is older than 90 days
         :raises ValueError: the id can't be one
         """
-        return finding.get_task(self._reader, check_id(task_status_id, "task_status_id"))
+        return self.reader.get(check_id(task_status_id, "task_status_id"))
 
     def list(
         self,
@@ -117,7 +118,7 @@ class TaskStatusClient(BaseClient):
         extent = Extent(limit, offset, page_size)
         if criteria is None:
             return iter(())
-        return finding.list_tasks(self._reader, criteria, sorters, extent)
+        return self.reader.list(criteria, sorters, extent)
 
     def count(
         self,
@@ -162,7 +163,7 @@ class TaskStatusClient(BaseClient):
         :raises ValueError: an id can't be one
         """
         given = check_ids(task_status_ids, "task_status_ids")
-        found = finding.find_tasks(self._reader, {each.casefold(): each for each in given.values()})
+        found = self.reader.find({each.casefold(): each for each in given.values()})
         return {each: found[key] for each, task_id in given.items() if (key := task_id.casefold()) in found}
 
     def created_since(self, since: datetime, task_status_ids: Iterable[str] = ()) -> Iterator[TaskStatus]:
@@ -178,7 +179,7 @@ class TaskStatusClient(BaseClient):
         :raises ValueError: an id can't be one
         """
         given = check_ids(task_status_ids, "task_status_ids")
-        return finding.created_since(self._reader, since, {each.casefold(): each for each in given.values()})
+        return self.reader.created_since(since, {each.casefold(): each for each in given.values()})
 
     def newest_aggregations(
         self, queries: Iterable[AggregationQuery]
@@ -196,7 +197,7 @@ class TaskStatusClient(BaseClient):
         :raises ValueError: an id of a source can't be one
         """
         return newest.newest_aggregations(
-            self._reader, {query: check_id(query.source_id, "source_id") for query in queries}
+            self.reader, {query: check_id(query.source_id, "source_id") for query in queries}
         )
 
     def aggregations(self, since: Mapping[str, datetime]) -> dict[str, tuple[TaskStatus, ...]]:
@@ -209,7 +210,7 @@ class TaskStatusClient(BaseClient):
             launched none, or that the tenant doesn't know
         :raises ValueError: an id can't be one, or a time has no time zone
         """
-        return newest.launched_tasks(self._reader, since, check_ids(since, "source_ids"))
+        return newest.launched_tasks(self.reader, since, check_ids(since, "source_ids"))
 
     def pending(
         self, source_ids: Sequence[str] | None = None, *, limit: int | None = None, offset: int = 0
@@ -227,7 +228,7 @@ class TaskStatusClient(BaseClient):
         :raises ValueError: an id can't be one, or a number is out of range
         """
         wanted = None if source_ids is None else check_ids(source_ids, "source_ids").values()
-        return finding.pending_tasks(self._reader, wanted, Extent(limit, offset))
+        return self.reader.pending(wanted, Extent(limit, offset))
 
     def count_pending(self) -> int:
         """

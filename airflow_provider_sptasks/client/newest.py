@@ -10,7 +10,6 @@ from airflow_provider_sptasks.client import tasks as api
 from airflow_provider_sptasks.client.chunks import send_in_chunks
 from airflow_provider_sptasks.client.collecting import Launches, NewestAggregations
 from airflow_provider_sptasks.client.filters import MAX_PAGE_SIZE, one_of
-from airflow_provider_sptasks.client.finding import pending_tasks
 from airflow_provider_sptasks.client.launches import AggregationQuery, NewestAggregation
 from airflow_provider_sptasks.client.models import TaskStatus
 from airflow_provider_sptasks.client.reader import TaskReader
@@ -67,7 +66,7 @@ def collect(reader: TaskReader, collector: Collector, *, with_pending: bool = Tr
     """
     version = reader.transport.version
     if with_pending and collector.source_ids and not version.lists_pending:
-        collector.add(pending_tasks(reader, collector.source_ids))
+        collector.add(reader.pending(collector.source_ids))
     send_in_chunks(
         collector.source_ids,
         reader.max_sources,

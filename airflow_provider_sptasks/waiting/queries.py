@@ -107,8 +107,8 @@ class TaskQuery(_OneTask):
     @classmethod
     def ask(cls, clients: Clients, queries: Sequence[Self]) -> Mapping[Self, TaskStatus | None]:
         """Ask for all of them together."""
-        found = clients.client.find([query.task_status_id for query in queries])
-        return {query: found.get(query.task_status_id) for query in queries}
+        found = clients.client.reader.find({query.key: query.task_status_id for query in queries})
+        return {query: found.get(query.key) for query in queries}
 
     def lasts(self, answer: Any) -> bool:
         """Whether it has ended: that is final."""

@@ -71,7 +71,7 @@ class History:
         self._rng = random.Random(self.seed)
         self._version = VERSIONS[self.seed % len(VERSIONS)]
         self._hook = self.hooks[self._version]
-        self._hook.client._reader.pending_list.pages = None
+        self._hook.client.reader.pending_list.pages = None
         with self.emulator.clock.stopped():
             self._world = World(self.emulator, self._rng)
             self._steps = Steps(self._world, self._version)

@@ -12,6 +12,7 @@ import pytest
 from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_provider_sptasks.client.client import TaskStatusClient
+from airflow_provider_sptasks.client.reader import TaskReader
 from airflow_provider_sptasks.emulator import Emulator
 from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
 from airflow_provider_sptasks.triggers import _base
@@ -101,7 +102,7 @@ async def read_one(_: Emulator) -> None:
 
 
 SHARED: dict[str, tuple[type, str, Callable[[Emulator], Awaitable[None]], str]] = {
-    "polls": (TaskStatusClient, "find", poll, "sailpoint-poller"),
+    "polls": (TaskReader, "find", poll, "sailpoint-poller"),
     "polls of completions": (TaskStatusClient, "pending", poll_completions, "sailpoint-completions"),
     "the connection": (SailPointHook, "get_conn", read_one, ""),
 }

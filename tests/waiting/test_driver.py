@@ -4,7 +4,7 @@ How a wait is driven on a worker: what refusals and outages do, and what is read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -113,14 +113,14 @@ class Tenant:
         self.now = 1000.0
         self.waited: list[float] = []
         self.reconnected = 0
-        self.client = cast(TaskStatusClient, self)
+        self.client = cast(TaskStatusClient, SimpleNamespace(reader=self))
         self.sources = cast(SourcesClient, None)
 
-    def find(self, ids: Sequence[str]) -> dict[str, TaskStatus]:
+    def find(self, wanted: Mapping[str, str]) -> dict[str, TaskStatus]:
         error = self.answers.pop(0) if self.answers else None
         if error is not None:
             raise error
-        return dict.fromkeys(ids, ENDED)
+        return dict.fromkeys(wanted, ENDED)
 
     def sleep(self, seconds: float) -> None:
         self.waited.append(seconds)
