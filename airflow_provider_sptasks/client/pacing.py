@@ -105,7 +105,7 @@ class Pacer:
             left = max(deadline - time.monotonic(), 0.0)
             wait = self.reserve(min(left, horizon))
             if wait > left:
-                raise _too_late(what, wait)
+                raise NotSentError(_too_late(what, wait), retry_after=wait)
             if wait <= horizon:
                 break
             # All who wait for one must not come at the same time.
@@ -114,7 +114,7 @@ class Pacer:
             sleep(wait)
             wait = self.held()
             if wait > max(deadline - time.monotonic(), 0.0):
-                raise _too_late(what, wait)
+                raise NotSentError(_too_late(what, wait), retry_after=wait)
 
     def wait_in_whole(self, what: str, deadline: float, sleep: Callable[[float], object]) -> None:
         """
@@ -277,9 +277,8 @@ def shared_pacer(
         return pacer
 
 
-def _too_late(what: str, wait: float) -> NotSentError:
-    return NotSentError(
+def _too_late(what: str, wait: float) -> str:
+    return (
         f"{what} was not sent: the client's own pace allows it in {wait:.1f} s, "
-        "which is after the call's deadline",
-        retry_after=wait,
+        "which is after the call's deadline"
     )

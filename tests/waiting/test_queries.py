@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_sptasks.client.errors import BadRequestError, ServerError
 from airflow_provider_sptasks.waiting.queries import Clients, Query, ask_all
 
-NOBODY = cast(Clients, None)
+NO_CLIENTS = cast(Clients, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, rule: Callable[[tuple[int, ...]], Ex
 
 def test_those_of_a_type_are_asked_together(asked: list[tuple[int, ...]]) -> None:
     queries = [Noted(1), Other(2), Noted(3), Other(4)]
-    assert ask_all(NOBODY, queries) == {each: -each.number for each in queries}
+    assert ask_all(NO_CLIENTS, queries) == {each: -each.number for each in queries}
     assert asked == [(1, 3), (2, 4)]
 
 
@@ -58,7 +58,7 @@ def test_what_is_refused_together_is_asked_in_halves(
 ) -> None:
     refuse(monkeypatch, lambda some: BadRequestError("GET", "/x", 400) if len(some) > 2 else None)
     queries = [Noted(number) for number in range(5)]
-    assert ask_all(NOBODY, [*queries, Other(9)]) == {each: -each.number for each in [*queries, Other(9)]}
+    assert ask_all(NO_CLIENTS, [*queries, Other(9)]) == {each: -each.number for each in [*queries, Other(9)]}
     assert asked == [(0, 1, 2, 3, 4), (0, 1), (2, 3, 4), (2,), (3, 4), (9,)]
 
 
@@ -67,7 +67,7 @@ def test_what_causes_a_refusal_is_named_alone(
 ) -> None:
     refuse(monkeypatch, lambda some: BadRequestError("GET", "/x", 400, text=f"{some}") if 3 in some else None)
     with pytest.raises(BadRequestError, match=r"\(3,\)"):
-        ask_all(NOBODY, map(Noted, range(5)))
+        ask_all(NO_CLIENTS, map(Noted, range(5)))
     assert asked[-1] == (3,)
 
 
@@ -76,5 +76,5 @@ def test_nothing_else_is_asked_in_halves(
 ) -> None:
     refuse(monkeypatch, lambda _: ServerError("GET", "/x", 503))
     with pytest.raises(ServerError):
-        ask_all(NOBODY, map(Noted, range(5)))
+        ask_all(NO_CLIENTS, map(Noted, range(5)))
     assert asked == [(0, 1, 2, 3, 4)]
