@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
+from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.launches import QUEUED
 from airflow_provider_sptasks.client.models import TaskKind, TaskStatus
 from airflow_provider_sptasks.client.start_options import alike
@@ -95,12 +96,13 @@ class Intent:
         :raises KeyError: something is missing
         :raises ValueError: something is invalid
         """
+        task_status_id = payload["task_status_id"]
         return cls(
             source_id=payload["source_id"],
             kind=TaskKind(payload["kind"]),
             since=datetime.fromisoformat(payload["since"]),
             known=frozenset(payload["known"]),
-            task_status_id=payload["task_status_id"],
+            task_status_id=None if task_status_id is None else check_id(task_status_id, "task_status_id"),
             attached=payload["attached"],
             own=payload.get("own", False),
             sent=payload.get("sent", False),

@@ -102,9 +102,9 @@ class Pacer:
         :raises NotSentError: the place comes after the deadline
         """
         while True:
-            left = max(deadline - time.monotonic(), 0.0)
-            wait = self.reserve(min(left, horizon))
-            if wait > left:
+            wait = self.reserve(min(max(deadline - time.monotonic(), 0.0), horizon))
+            # The clock is read again: who shares the budget may have let it wait.
+            if wait > max(deadline - time.monotonic(), 0.0):
                 raise NotSentError(_too_late(what, wait), retry_after=wait)
             if wait <= horizon:
                 break

@@ -136,7 +136,8 @@ class Driver:
 
     def _ask(self) -> Answers:
         """Ask, and ask what the answers lead to, until nothing is left to ask."""
-        answers = {query: answer for query, answer in self.answers.items() if query.lasts(answer)}
+        lasting = {query: answer for query, answer in self.answers.items() if query.lasts(answer)}
+        answers, has_reconnected = dict(lasting), False
         now = datetime.now(UTC)
         while queries := [
             query
@@ -146,7 +147,10 @@ class Driver:
             try:
                 answers |= ask_all(self._connection, queries)
             except UnauthorizedError:
-                # The credentials may have been rotated meanwhile: read the connection again.
+                if has_reconnected:
+                    raise
+                # The credentials may have been rotated meanwhile: read the connection again. It may lead to
+                # another tenant, so all is asked again.
                 self._connection.reconnect()
-                answers |= ask_all(self._connection, queries)
+                answers, has_reconnected = dict(lasting), True
         return answers

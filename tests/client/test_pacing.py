@@ -281,6 +281,26 @@ class TestWaiting:
         assert waits.seconds == []
         assert pacer.reserve() == pytest.approx(0.9)
 
+    def test_the_time_that_a_place_took_to_get_counts(
+        self, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another process may hold the budget for a while."""
+        monkeypatch.setattr(pacing, "time", SimpleNamespace(monotonic=clock.monotonic))
+        pacer = Pacer(10)
+        reservations(pacer, 2)
+        reserve = pacer.reserve
+
+        def slow(max_wait: float) -> float:
+            wait = reserve(max_wait)
+            clock.now += 1
+            return wait
+
+        pacer.reserve = slow  # type: ignore[method-assign, assignment]
+        waits = Waits()
+        with pytest.raises(NotSentError, match=r"allows it in 1\.0 s, which is after the call's deadline"):
+            pacer.wait_for_turn("GET /x", clock.now + 1.5, waits)
+        assert waits.seconds == []
+
     def test_a_hold_in_the_meantime_counts_too(self, connect: Connect, emulator: Emulator) -> None:
         """Who has taken his place may be held beyond his deadline: then he doesn't send either."""
         pacer = Pacer(100, window=10.0)

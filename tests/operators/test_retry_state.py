@@ -65,6 +65,16 @@ def test_a_retry_of_the_same_finds_what_was_kept(
     assert found == (INTENT if is_known else None)
 
 
+@pytest.mark.parametrize("task_status_id", ["a b", "", 7])
+def test_an_id_that_was_kept_is_checked(task_status_id: object) -> None:
+    """Nothing else between the store and the request does."""
+    store = Store()
+    RetryState(context(store), "ad", ACCOUNTS).note(INTENT)
+    store.kept[KEY]["task_status_id"] = task_status_id
+    with pytest.raises(ValueError, match="task_status_id"):
+        RetryState(context(store), "ad", ACCOUNTS)
+
+
 def test_nothing_is_kept_of_what_was_withdrawn() -> None:
     store = Store()
     state = RetryState(context(store), "ad", ACCOUNTS)

@@ -5,6 +5,7 @@ How a wait is driven on a worker: what refusals and outages do, and what is read
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,6 +15,7 @@ import pytest
 from airflow_provider_sptasks.client import ClientSettings, RetryPolicy, SourcesClient, TaskStatusClient
 from airflow_provider_sptasks.client.errors import (
     ForbiddenError,
+    NotFoundError,
     SailPointError,
     ServerError,
     UnauthorizedError,
@@ -113,14 +115,23 @@ class Tenant:
         self.now = 1000.0
         self.waited: list[float] = []
         self.reconnected = 0
-        self.client = cast(TaskStatusClient, SimpleNamespace(reader=self))
+        self.status: TaskStatus | None = ENDED
+        self.status_after_reconnect: TaskStatus | None = None
+        self.client = cast(TaskStatusClient, SimpleNamespace(reader=self, get=self.get))
         self.sources = cast(SourcesClient, None)
 
     def find(self, wanted: Mapping[str, str]) -> dict[str, TaskStatus]:
+        self._fail()
+        return {} if self.status is None else dict.fromkeys(wanted, self.status)
+
+    def get(self, task_status_id: str) -> TaskStatus:
+        self._fail()
+        raise NotFoundError("GET", f"{PATH}/{task_status_id}", 404)
+
+    def _fail(self) -> None:
         error = self.answers.pop(0) if self.answers else None
         if error is not None:
             raise error
-        return dict.fromkeys(wanted, ENDED)
 
     def sleep(self, seconds: float) -> None:
         self.waited.append(seconds)
@@ -128,6 +139,7 @@ class Tenant:
 
     def reconnect(self) -> None:
         self.reconnected += 1
+        self.status = self.status_after_reconnect or self.status
 
 
 Make = Callable[..., Driver]
@@ -196,6 +208,24 @@ class TestErrors:
         assert make(tenant).poll() is not None
         assert tenant.reconnected == 1
         tenant = Tenant(EXPIRED, EXPIRED)
+        with pytest.raises(UnauthorizedError):
+            make(tenant).poll()
+        assert tenant.reconnected == 1
+
+    def test_all_answers_of_a_poll_are_of_one_connection(self, make: Make) -> None:
+        """What was read before the 401 may be of another tenant."""
+        tenant = Tenant(None, EXPIRED)
+        running = replace(ENDED, completion_status=None)
+        tenant.status, tenant.status_after_reconnect = None, running
+        driver = make(tenant)
+        verdict = driver.poll()
+        assert verdict is not None
+        assert list(driver.answers.values()) == [running]
+        assert tenant.reconnected == 1
+
+    def test_a_second_401_of_a_poll_is_a_refusal(self, make: Make) -> None:
+        tenant = Tenant(EXPIRED, None, EXPIRED)
+        tenant.status = None
         with pytest.raises(UnauthorizedError):
             make(tenant).poll()
         assert tenant.reconnected == 1
