@@ -43,6 +43,8 @@ class Pacer:
     """
 
     max_burst = MAX_BURST
+    horizon = HORIZON_SECONDS
+    """How many seconds ahead a place may be to be taken."""
 
     def __init__(self, requests: float, window: float = WINDOW, budget: Budget | None = None) -> None:
         self.requests = requests
@@ -90,7 +92,7 @@ class Pacer:
         what: str,
         deadline: float,
         sleep: Callable[[float], object],
-        horizon: float = HORIZON_SECONDS,
+        horizon: float | None = None,
     ) -> None:
         """
         Take a place as soon as it comes within the horizon, and wait until it has come.
@@ -98,9 +100,11 @@ class Pacer:
         :param what: what is to be sent, for the error
         :param deadline: when the place must have come, by the monotonic clock
         :param sleep: waits for seconds
-        :param horizon: how many seconds ahead a place may be to be taken
+        :param horizon: how many seconds ahead a place may be to be taken; ``None`` for :attr:`horizon`
         :raises NotSentError: the place comes after the deadline
         """
+        if horizon is None:
+            horizon = self.horizon
         while True:
             wait = self.reserve(min(max(deadline - time.monotonic(), 0.0), horizon))
             # The clock is read again: who shares the budget may have let it wait.
@@ -192,6 +196,8 @@ class Lane(Pacer):
     :param share_of_limit: the part of SailPoint's limit, above 0 to 1
     """
 
+    horizon = math.inf
+
     def __init__(self, parent: Pacer, share_of_limit: float) -> None:
         super().__init__(TENANT_LIMIT * share_of_limit, parent.window, parent.budget)
         self._parent = parent
@@ -206,7 +212,7 @@ class Lane(Pacer):
         what: str,
         deadline: float,
         sleep: Callable[[float], object],
-        horizon: float = math.inf,
+        horizon: float | None = None,
     ) -> None:
         """Wait for a place in the lane, and then for one in the whole."""
         super().wait_for_turn(what, deadline, sleep, horizon)
@@ -231,19 +237,11 @@ class Lane(Pacer):
 class _Urgent(Pacer):
     """The pace of requests that can't wait; what they take, the parent's others don't get."""
 
+    horizon = math.inf
+
     def __init__(self, parent: Pacer) -> None:
         super().__init__(parent.requests, parent.window, parent.budget)
         self._parent = parent
-
-    def wait_for_turn(
-        self,
-        what: str,
-        deadline: float,
-        sleep: Callable[[float], object],
-        horizon: float = math.inf,
-    ) -> None:
-        """Take a place, and wait for a hold only."""
-        super().wait_for_turn(what, deadline, sleep, horizon)
 
     def reserve(self, max_wait: float = math.inf) -> float:  # noqa: ARG002 - it takes a place anyway
         """Take a place, wherever it is; return the seconds for which nothing may be sent."""
