@@ -75,6 +75,20 @@ class TestCrowd:
         # It takes the next place at once, and needn't come again, when others may be quicker.
         assert slept == [pytest.approx(HORIZON_SECONDS + 0.125, abs=0.01)]
 
+    def test_a_poll_keeps_its_place_in_the_lane(self, clock: Clock) -> None:
+        """Those who come later must not be quicker."""
+        lane = Pacer(80).lane(0.1)
+        ahead = [lane.reserve() for _ in range(7)]
+        slept: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            clock.now += seconds
+
+        lane.wait_for_turn("GET /x", clock.now + 60, sleep)
+        assert slept == [pytest.approx(ahead[-1] + 1)]
+        assert ahead[-1] + 1 > 2 * HORIZON_SECONDS
+
     @pytest.mark.parametrize("requests", [1, 5, 10])
     def test_polls_leave_a_part_of_a_small_budget(self, requests: int, clock: Clock) -> None:
         """Their share is of SailPoint's limit, and may be more than all that there is."""
@@ -117,6 +131,19 @@ class TestUrgent:
             pacer.urgent().wait_for_turn("PATCH /x", clock.now + 5, waits)
         assert waits.seconds == []
         assert pacer.urgent().reserve() == 7.0
+
+    def test_a_hold_is_waited_out_with_one_place(self, clock: Clock) -> None:
+        pacer = Pacer(5)
+        pacer.hold(7)
+        slept: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            clock.now += seconds
+
+        pacer.urgent().wait_for_turn("PATCH /x", clock.now + 60, sleep)
+        assert slept == [7.0]
+        assert pacer.reserve() == pytest.approx(2.0)
 
     def test_clears_at_the_slowest_pace(
         self, connect: Connect, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
