@@ -7,7 +7,7 @@ from enum import Enum
 from functools import cache
 from typing import Final
 
-from airflow_provider_sptasks.client.models import CompletionStatus
+from airflow_provider_sptasks.client.kinds import CompletionStatus
 
 Check = Callable[[object, str], str]
 

@@ -39,8 +39,8 @@ from airflow_provider_sptasks.operators.sailpoint import (
 from airflow_provider_sptasks.sensors.sailpoint import SailPointAggregationSensor, SailPointTaskSensor
 from airflow_provider_sptasks.triggers._poller import SETTINGS_REFRESH_SECONDS
 from airflow_provider_sptasks.triggers._queue import REFUSAL_SECONDS as QUEUE_REFUSAL_SECONDS
-from airflow_provider_sptasks.waiting.aggregations import KINDS
 from airflow_provider_sptasks.waiting.driver import REFUSAL_SECONDS
+from airflow_provider_sptasks.waiting.options import KINDS
 from airflow_provider_sptasks.waiting.progress import ProgressLogger
 from airflow_provider_sptasks.waiting.queries import SourceQuery, TaskQuery
 from tests.conftest import CONNECTION, ROOT

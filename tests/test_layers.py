@@ -60,7 +60,7 @@ LAYERS = [
     ["arguments", "times"],
     ["completions", "from_trigger"],
     ["waiting"],
-    ["waiting.errors", "waiting.graces"],
+    ["waiting.errors", "waiting.options"],
     ["exceptions", "waiting.queries", "waiting.verdict"],
     ["waiting.aggregations", "waiting.events", "waiting.progress", "waiting.starting", "waiting.tasks"],
     ["waiting.driver"],
@@ -334,20 +334,25 @@ LOADED = f"""
 import json, sys
 from airflow.sdk import BaseSensorOperator
 before = set(sys.modules)
-import {PACKAGE}.assets, {PACKAGE}.sensors.sailpoint
+import {PACKAGE}.sensors.sailpoint
+waiting = sorted(set(sys.modules) - before)
+import {PACKAGE}.assets
 from {PACKAGE}.operators.sailpoint import SailPointClearPendingTasksOperator
 clearing = sorted(set(sys.modules) - before)
 from {PACKAGE}.operators.sailpoint import SailPointStartAggregationOperator
-print(json.dumps([sorted(set(sys.modules) - before), clearing]))
+print(json.dumps([sorted(set(sys.modules) - before), clearing, waiting]))
 """
 
 
 def test_reading_a_dag_file_loads_no_http() -> None:
     """Every DAG file with a sensor is read again and again, by processes that never send a request."""
     finished = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
-    loaded, clearing = json.loads(finished.stdout.splitlines()[-1])
+    loaded, clearing, waiting = json.loads(finished.stdout.splitlines()[-1])
     assert f"{PACKAGE}.sensors.sailpoint" in loaded
     assert f"{PACKAGE}.operators._start" in set(loaded) - set(clearing), "each operator loads its own"
+    waits = {f"{PACKAGE}.waiting", f"{PACKAGE}.waiting.errors", f"{PACKAGE}.waiting.options"}
+    assert {name for name in waiting if name.startswith(f"{PACKAGE}.waiting")} == waits, "no wait yet"
+    assert f"{PACKAGE}.client.models" not in waiting
     heavy = {"requests", "urllib3", "asgiref", "tenacity", "starlette"}
     assert heavy & {name.partition(".")[0] for name in loaded} == set()
     assert [

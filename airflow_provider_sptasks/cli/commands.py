@@ -23,7 +23,7 @@ from airflow_provider_sptasks.cli.options import (
     option,
 )
 from airflow_provider_sptasks.client.kinds import STARTABLE_KINDS, TaskKind
-from airflow_provider_sptasks.waiting.graces import NOT_FOUND_GRACE_SECONDS, RETRY_GRACE_SECONDS
+from airflow_provider_sptasks.waiting.options import NOT_FOUND_GRACE_SECONDS, RETRY_GRACE_SECONDS
 
 VERBS = (
     Verb(

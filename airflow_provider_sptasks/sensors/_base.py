@@ -23,23 +23,17 @@ from airflow_provider_sptasks.exceptions import SailPointTaskFailedError, failed
 from airflow_provider_sptasks.from_trigger import airflow_can, too_many, why_not_end, why_not_start
 from airflow_provider_sptasks.links import SailPointAggregationLink
 from airflow_provider_sptasks.times import check_durations
-from airflow_provider_sptasks.waiting.driver import Driver, poll_retry
 from airflow_provider_sptasks.waiting.errors import WaitError
-from airflow_provider_sptasks.waiting.events import (
-    ARGUMENTS_VERSION,
-    Wait,
-    answers_in,
-    raise_error,
-    why_again,
-)
-from airflow_provider_sptasks.waiting.progress import ProgressLogger
-from airflow_provider_sptasks.waiting.verdict import Verdict, failure
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
+    from airflow_provider_sptasks.waiting.driver import Driver
+    from airflow_provider_sptasks.waiting.events import Wait
+    from airflow_provider_sptasks.waiting.progress import ProgressLogger
+    from airflow_provider_sptasks.waiting.verdict import Verdict
 
 
 class SailPointSensor(BaseSensorOperator):
@@ -103,12 +97,15 @@ class SailPointSensor(BaseSensorOperator):
 
     @cached_property
     def _progress(self) -> ProgressLogger:
+        from airflow_provider_sptasks.waiting.progress import ProgressLogger
+
         return ProgressLogger(self.log)
 
     @cached_property
     def hook(self) -> SailPointHook:
         """The hook, made when it is first used."""
         from airflow_provider_sptasks.hooks.sailpoint import SailPointHook
+        from airflow_provider_sptasks.waiting.driver import poll_retry
 
         retry = poll_retry(self.poke_interval, self.timeout)
         return SailPointHook(self.sailpoint_conn_id, self.api_version, retry=retry)
@@ -167,12 +164,17 @@ class SailPointSensor(BaseSensorOperator):
         :param ends_at: when the timeout has passed, ISO 8601; ``None`` where Airflow doesn't hand it on
         :return: the XCom, as :meth:`execute` does
         """
+        from airflow_provider_sptasks.waiting.events import answers_in, raise_error, why_again
+
         if ends_at is not None:
             left = (datetime.fromisoformat(ends_at) - datetime.now(UTC)).total_seconds()
             self.timeout = max(0.0, left)
         why = why_again(event)
         if why is None:
-            self._check(event)
+            try:
+                raise_error(event)
+            except AirflowFailException as error:
+                self._fail(error)
             wait = self._read(event["wait"])
             answers = answers_in(event, wait)
             self._progress.polled(wait.statuses(answers), wait.notes(answers))
@@ -216,6 +218,8 @@ class SailPointSensor(BaseSensorOperator):
         return self._conclude(driver.wait, verdict)
 
     def _begin(self, context: Context) -> Driver:
+        from airflow_provider_sptasks.waiting.driver import Driver
+
         first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
         wait = self._parse()
         self._progress.begin(wait.describe())
@@ -231,14 +235,10 @@ class SailPointSensor(BaseSensorOperator):
         )
         return self._driver
 
-    def _check(self, event: Mapping[str, Any]) -> None:
-        try:
-            raise_error(event)
-        except AirflowFailException as error:
-            self._fail(error)
-
     def _conclude(self, wait: Wait, verdict: Verdict) -> PokeReturnValue:
         if verdict.refused:
+            from airflow_provider_sptasks.waiting.verdict import failure
+
             self._linked_source = verdict.refused[0].source_id or self._linked_source
             self._fail(SailPointTaskFailedError(failure(verdict.refused)))
         if not verdict.is_done:
@@ -262,6 +262,8 @@ class SailPointSensor(BaseSensorOperator):
         return trigger
 
     def _shared_arguments(self, end_from_trigger: bool, *, starts_here: bool) -> dict[str, Any]:
+        from airflow_provider_sptasks.waiting.events import ARGUMENTS_VERSION
+
         return {
             "sailpoint_conn_id": self.sailpoint_conn_id,
             "api_version": self.api_version,

@@ -18,12 +18,19 @@ from airflow_provider_sptasks.arguments import (
 from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.sensors._base import SailPointSensor
 from airflow_provider_sptasks.times import aware_datetime, duration
-from airflow_provider_sptasks.waiting.aggregations import IF_FAILED, KINDS, AggregationWait
-from airflow_provider_sptasks.waiting.graces import NOT_FOUND_GRACE_SECONDS, RETRY_GRACE_SECONDS
-from airflow_provider_sptasks.waiting.tasks import EMPTY, TaskWait
+from airflow_provider_sptasks.waiting.options import (
+    IF_FAILED,
+    KINDS,
+    NO_TASK,
+    NOT_FOUND_GRACE_SECONDS,
+    RETRY_GRACE_SECONDS,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
+
+    from airflow_provider_sptasks.waiting.aggregations import AggregationWait
+    from airflow_provider_sptasks.waiting.tasks import TaskWait
 
 DEFERRABLE = conf.getboolean("operators", "default_deferrable")
 # Since the start of the data interval; in the day before the run where there is none.
@@ -106,19 +113,23 @@ class SailPointTaskSensor(SailPointSensor):
         self.task_status_id = task_status_id
         self.not_found_grace = not_found_grace
         if isinstance(task_status_id, (list, tuple)) and not task_status_id:
-            raise ValueError(EMPTY)
+            raise ValueError(NO_TASK)
         check_literals(task_status_id, "task_status_id", check_id)
         duration(not_found_grace, "not_found_grace")
         self._prepare_start()
 
     def _parse(self) -> TaskWait:
-        return TaskWait.parse(
-            task_status_id=self.task_status_id,
-            accepted_statuses=self._accepted,
-            not_found_grace=self.not_found_grace,
+        return self._read(
+            {
+                "task_status_id": self.task_status_id,
+                "accepted_statuses": self._accepted,
+                "not_found_grace": self.not_found_grace,
+            }
         )
 
     def _read(self, arguments: Mapping[str, Any]) -> TaskWait:
+        from airflow_provider_sptasks.waiting.tasks import TaskWait
+
         return TaskWait.parse(**arguments)
 
     def _literals(self) -> dict[str, Any]:
@@ -253,17 +264,21 @@ class SailPointAggregationSensor(SailPointSensor):
         self._prepare_start()
 
     def _parse(self) -> AggregationWait:
-        return AggregationWait.parse(
-            source_id=self.source_id,
-            source_name=self.source_name,
-            kind=self.kind,
-            launched_after=self.launched_after,
-            accepted_statuses=self._accepted,
-            if_failed=self.if_failed,
-            retry_grace=self.retry_grace,
+        return self._read(
+            {
+                "source_id": self.source_id,
+                "source_name": self.source_name,
+                "kind": self.kind,
+                "launched_after": self.launched_after,
+                "accepted_statuses": self._accepted,
+                "if_failed": self.if_failed,
+                "retry_grace": self.retry_grace,
+            }
         )
 
     def _read(self, arguments: Mapping[str, Any]) -> AggregationWait:
+        from airflow_provider_sptasks.waiting.aggregations import AggregationWait
+
         return AggregationWait.parse(**arguments)
 
     def _literals(self) -> dict[str, Any]:

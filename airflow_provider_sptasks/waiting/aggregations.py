@@ -21,11 +21,9 @@ from airflow_provider_sptasks.client.launches import NewestAggregation, newest_o
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskKind, TaskStatus
 from airflow_provider_sptasks.times import aware_datetime, duration, optional_datetime
 from airflow_provider_sptasks.waiting.errors import UnknownSourceError
+from airflow_provider_sptasks.waiting.options import IF_FAILED, KINDS
 from airflow_provider_sptasks.waiting.queries import Answers, KnownSource, Query, SourceName, SourceQuery
 from airflow_provider_sptasks.waiting.verdict import Verdict
-
-KINDS = (*(kind.value for kind in TaskKind if kind is not TaskKind.OTHER), ANY_KIND)
-IF_FAILED = ("fail", "wait_for_next")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,9 @@ from airflow_provider_sptasks.client.ids import check_id
 from airflow_provider_sptasks.client.models import CompletionStatus, TaskStatus
 from airflow_provider_sptasks.times import duration, optional_datetime
 from airflow_provider_sptasks.waiting.errors import UnknownTaskError
-from airflow_provider_sptasks.waiting.graces import NOT_FOUND_GRACE_SECONDS
+from airflow_provider_sptasks.waiting.options import NO_TASK, NOT_FOUND_GRACE_SECONDS
 from airflow_provider_sptasks.waiting.queries import Answers, Query, TaskLookup, TaskQuery
 from airflow_provider_sptasks.waiting.verdict import Verdict
-
-EMPTY = "task_status_id is an empty list. Give one id at least."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class TaskWait:
         """
         ids = texts(task_status_id, "task_status_id", check_id)
         if not ids:
-            raise ValueError(EMPTY)
+            raise ValueError(NO_TASK)
         spellings: dict[str, str] = {}
         for each in ids:
             spellings.setdefault(each.casefold(), each)
